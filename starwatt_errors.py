@@ -16,6 +16,7 @@ The command line prints the message alone, without a traceback, and exits with `
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 _CHANGES = re.compile(r"/\S+|0x[0-9a-fA-F]+|\d+")
 
@@ -70,6 +71,12 @@ class RunError(StarwattError):
 def alike(words: str) -> str:
     """``words`` without what differs between two failures of one cause: numbers, times, addresses and paths."""
     return _CHANGES.sub("#", words)
+
+
+def first_few(names: Sequence[str], most: int) -> str:
+    """Name the first of many, and say how many more there are."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 def reason_of(error: BaseException) -> str:

@@ -16,7 +16,7 @@ Bools = npt.NDArray[np.bool_]
 
 
 def ints(table: pa.Table, name: str) -> tuple[Ints, Bools]:
-    """Column ``name`` as int64 of shape (n,), nulls as 0, and a mask that is true where it is not null.
+    """Return column ``name`` as int64 of shape (n,), nulls as 0, and a mask that is true where it is not null.
 
     Nanoseconds stay integers: float64 would round them after 104 days of uptime.
     """
@@ -27,7 +27,7 @@ def ints(table: pa.Table, name: str) -> tuple[Ints, Bools]:
 
 
 def floats(table: pa.Table, name: str) -> Floats:
-    """Column ``name`` as float64 of shape (n,), nulls as NaN."""
+    """Return column ``name`` as float64 of shape (n,), nulls as NaN."""
     column = pc.cast(table.column(name).combine_chunks(), pa.float64())
     return np.asarray(pc.fill_null(column, np.nan).to_numpy(zero_copy_only=False), dtype=np.float64)
 
@@ -44,7 +44,7 @@ def percentile(values: Floats, q: float) -> float | None:
 
 
 def percentiles(values: Floats, qs: Sequence[int]) -> dict[int, float | None]:
-    """Several percentiles at once, as ``percentile`` gives each."""
+    """Compute several percentiles at once, as ``percentile`` gives each."""
     quantiles = np.percentile(values, qs).tolist() if values.size else [None] * len(qs)
     return dict(zip(qs, quantiles, strict=True))
 

@@ -45,7 +45,7 @@ class Point:
         return float(np.mean(known)) if known else None
 
     def interval(self, metric: str) -> Bounds | None:
-        """95 % for the mean over blocks, Student t on logarithms; None below three, or if one start made them all."""
+        """Return 95 % for the mean over blocks, by t on logarithms; None below three, or if one start made them all."""
         known = self.values.get(metric, ())
         if self.one_engine_start or min(known, default=0.0) <= 0:
             return None
@@ -62,7 +62,7 @@ class Point:
 
 
 def naturally(name: str) -> tuple[Any, ...]:
-    """Sorts numbers in names by size: ``closed-4`` before ``closed-16``."""
+    """Sort numbers in names by size: ``closed-4`` before ``closed-16``."""
     return tuple(int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name))
 
 

@@ -72,7 +72,7 @@ class Tables:
 
     @property
     def in_short(self) -> pa.Table:
-        """What ``summary.csv`` holds: a row a variant and load."""
+        """Return what ``summary.csv`` holds: a row a variant and load."""
         cells = rows_of(self.tables["cells"], SUMMARISED)
         return summary_table(cells, self.tables["accuracy"].to_pylist(), self.context)
 

@@ -1,4 +1,4 @@
-"""Addresses of engines, meters and proxies: read in one place, refused in words, shown without a password."""
+"""Read the addresses of engines, meters and proxies; refuse them in words, and show them without a password."""
 
 from __future__ import annotations
 

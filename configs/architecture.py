@@ -64,7 +64,7 @@ class Architecture(StrictModel):
     @field_validator("config")
     @classmethod
     def _can_be_built(cls, value: dict[str, Any]) -> dict[str, Any]:
-        """Kept as it is written, for it is part of what a checkpoint is known by."""
+        """Check it, and keep it as it is written: it is part of what a checkpoint is known by."""
         family = family_of(value)
         if not isinstance(family, str) or family not in SHAPES:
             raise inconsistent("model_type", f"takes one of {', '.join(SHAPES)} (given: {family!r})")

@@ -1,4 +1,4 @@
-"""Control variants: what is asked about must not be confused with what else differs.
+"""Add control variants: what is asked about must not be confused with what else differs.
 
 LLM.int8 is served without CUDA graphs. Compared with a baseline that has them, its figure would hold both costs.
 Compared with the baseline's own format without graphs (its control), it holds the format's alone.
@@ -9,7 +9,7 @@ Compared with the baseline's own format without graphs (its control), it holds t
 from __future__ import annotations
 
 from configs.engine.arguments import other_arguments, with_arguments
-from configs.loader import NONE, Defined, load_variant, variant_names
+from configs.loader import load_variant, variant_names
 from configs.schema import EngineSettings, Study
 from configs.variant import Variant
 from starwatt_errors import UsageError
@@ -33,10 +33,7 @@ def with_controls(study: Study) -> Study:
         if name in study.remote:
             continue
         if name not in controls:
-            variant = load_variant(name, study.defined)
-            control = control_of(
-                variant, baseline, study.engine, among=study.own_variants, defined=study.defined
-            )
+            control = _control_of(load_variant(name, study.defined), baseline, study)
             if control is not None:
                 controls[name] = control
         if name in controls and controls[name] not in variants:
@@ -44,46 +41,32 @@ def with_controls(study: Study) -> Study:
     return study.model_copy(update={"variants": tuple(variants), "controls": controls})
 
 
-def control_of(
-    variant: Variant,
-    baseline: Variant,
-    settings: EngineSettings,
-    *,
-    among: tuple[str, ...] = (),
-    defined: Defined = NONE,
-) -> str | None:
+def _control_of(variant: Variant, baseline: Variant, study: Study) -> str | None:
     """Return the name of what ``variant`` is to be compared with; None where that is the baseline, or nothing.
 
     Where settings of the engine differ, and more than they, it is the variant's weights with the baseline's settings.
     Else, where weights and the way of serving differ, it is the baseline's weights served as ``variant`` is.
 
-    Args:
-        variant: what is measured.
-        baseline: what the study compares with.
-        settings: the study's own, for all variants.
-        among: names of the study's variants.
-
     Raises:
         UsageError: there is no such variant, or it cannot be served so.
     """
+    settings = study.engine
     way = _way(variant, settings)
     other_way, other_weights = way != _way(baseline, settings), _weights(variant) != _weights(baseline)
     other_settings = variant.engine == "vllm" and _served(variant, settings) != _served(baseline, settings)
     if other_settings and (other_way or other_weights):
-        return _same_weights(variant, baseline, settings, among, defined)
+        return _same_weights(variant, baseline, study)
     if other_way and other_weights:
-        return _served_likewise(variant, baseline, settings, defined)
+        return _served_likewise(variant, baseline, study)
     return None
 
 
-def _same_weights(
-    variant: Variant, baseline: Variant, settings: EngineSettings, among: tuple[str, ...], defined: Defined
-) -> str:
+def _same_weights(variant: Variant, baseline: Variant, study: Study) -> str:
     """Find the variant's own weights, with the engine's settings that the baseline has."""
-    base, _, _ = variant.name.partition("+")
-    for name in dict.fromkeys((base + _settings_of(baseline), *among, *variant_names())):
+    settings, (base, _, _) = study.engine, variant.name.partition("+")
+    for name in dict.fromkeys((base + _settings_of(baseline), *study.own_variants, *variant_names())):
         try:
-            control = load_variant(name, defined)
+            control = load_variant(name, study.defined)
         except UsageError:  # a file of one's own has another name than its settings would give it
             continue
         if (_weights(control), _way(control, settings)) == (_weights(variant), _way(variant, settings)) and (
@@ -96,19 +79,19 @@ def _same_weights(
     )
 
 
-def _served_likewise(variant: Variant, baseline: Variant, settings: EngineSettings, defined: Defined) -> str:
+def _served_likewise(variant: Variant, baseline: Variant, study: Study) -> str:
     """Find the baseline's weights, served in the variant's way."""
     base, _, _ = baseline.name.partition("+")
-    way = _way(variant, settings)
+    way = _way(variant, study.engine)
     tail = _settings_of(baseline) if variant.engine == "vllm" else ""
     name = base.removesuffix("-eager").removesuffix("-hf") + _SUFFIX[way] + tail
     try:
-        control = load_variant(name, defined)
+        control = load_variant(name, study.defined)
     except UsageError as error:
         raise UsageError(
             f"variants: {variant.name} needs {name} as its control: {error}; take another baseline"
         ) from error
-    if _weights(control) != _weights(baseline) or _way(control, settings) != way:
+    if _weights(control) != _weights(baseline) or _way(control, study.engine) != way:
         raise UsageError(
             f"variants: {variant.name} is served otherwise than the baseline {baseline.name}, which cannot be "
             "served like it: their contrast would hold both. Take another baseline"

@@ -1,4 +1,4 @@
-"""Variants that need no file: a preset, served in another way or without some of its layers.
+"""Derive variants that need no file: a preset, served in another way or without some of its layers.
 
 ``NAME-eager``: without torch.compile and CUDA graphs. ``NAME-hf``: by Hugging Face's generate.
 ``[NAME-]pruned-RULE-N``: without layers, RULE being last, first, middle, every, influence or angular; of bf16 unless

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from configs.files.strict import Cpu, Line, Many, StrictModel, inconsistent
+from configs.files.strict import BoardCount, Cpu, Line, Many, StrictModel, inconsistent
 
 
 class Slurm(StrictModel):
@@ -74,15 +74,18 @@ class SideBySide(StrictModel):
         description="What a slot measures at a time. block: all variants of a block on the same boards, so that"
         " contrasts hold no difference of boards; with engine_restarts: once it is always engine_start",
     )
-    gpus_each: int = Field(
-        default=1, ge=1, le=1024, description="Boards of each slot, where slots are not named"
-    )
+    gpus_each: BoardCount = Field(default=1, description="Boards of each slot, where slots are not named")
     slots: Many[SlotSettings] | None = Field(
         default=None, min_length=1, description="null: as many as there are boards for"
     )
     neighbours: NeighbourCheck | None = Field(
         default=NeighbourCheck(), description="Measures whether neighbours disturb each other; null: no check"
     )
+
+    @property
+    def boards_each(self) -> int:
+        """Return how many boards the smallest slot has; 0: engines of the CPUs."""
+        return min((len(slot.gpus) for slot in self.slots or ()), default=self.gpus_each)
 
     @model_validator(mode="after")
     def _apart(self) -> SideBySide:

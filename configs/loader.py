@@ -1,4 +1,4 @@
-"""Reads study, variant and architecture files; what is wrong becomes one message with file, line and field."""
+"""Read study, variant and architecture files; what is wrong becomes one message with file, line and field."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def load_study(path: Path) -> Study:
     document, study = _load(path, Study)
     study = _with_variants_found(document, study)
     _check_variants(document, study)
-    study = _with_models_found(path, study)
+    study = study.model_copy(update={"models": tuple(_model(path, name) for name in study.models)})
     study = _with_traces_found(document, study)
     _check_random_models(document, study)
     return _with_prompts_found(document, _with_lengths_found(document, study))
@@ -104,12 +104,8 @@ def _content(variant: Variant, study: Study) -> str:
     )
 
 
-def _with_models_found(path: Path, study: Study) -> Study:
-    """Return the study with models that are folders by their absolute paths."""
-    return study.model_copy(update={"models": tuple(_model(path, name) for name in study.models)})
-
-
 def _model(path: Path, name: str) -> str:
+    """Return a model by its name, or by its absolute path where it is a folder."""
     is_path = name in (".", "..") or name.startswith(("/", "./", "../", "~"))
     return str(_beside(path, Path(name))) if is_path else name
 
@@ -123,7 +119,7 @@ def _beside(path: Path, named: Path) -> Path:
 
 
 def _check_random_models(document: Document, study: Study) -> None:
-    """A model that has learnt nothing ends its answers nowhere: their length must come from elsewhere."""
+    """Refuse a model that has learnt nothing without lengths from elsewhere: its answers end nowhere."""
     if study.prompts.output != "natural" or all(map(_has_lengths, study.loads)):
         return
     for index, model in enumerate(study.models):
@@ -195,10 +191,9 @@ def _check_slots(variant: Variant, study: Study) -> None:
     """Raises UsageError where an engine takes more boards than a slot has; the schema looks at the study's own."""
     if not isinstance(study.executor, SideBySide):
         return
-    slots = study.executor.slots
-    boards = min((len(slot.gpus) for slot in slots or ()), default=study.executor.gpus_each)
+    boards = study.executor.boards_each
     wanted = with_arguments(study.engine, variant.engine_args).boards
-    if 0 < boards < wanted:  # 0: engines of the CPUs
+    if 0 < boards < wanted:
         raise UsageError(f"{variant.name} takes {wanted} boards, and a slot has {boards}: name more of them")
 
 

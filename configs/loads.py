@@ -74,11 +74,17 @@ def is_probe(load: str) -> bool:
 
 class _Named(StrictModel):
     name: Name | None = Field(default=None, description="The load's name on disk and in tables")
+    kind: str
+
+    @field_validator("kind")
+    @classmethod
+    def _one_spelling(cls, kind: str) -> str:
+        return kind.replace("-", "_")
 
     @property
     def usual_slug(self) -> str:
         """Return the load's name where it is given none."""
-        raise NotImplementedError
+        return self.kind.replace("_", "-")
 
     @property
     def slug(self) -> str:
@@ -87,7 +93,7 @@ class _Named(StrictModel):
 
     @model_validator(mode="after")
     def _not_called_as_another(self) -> Self:
-        """Tables and figures go by names: closed-8 with four in flight would be read as eight."""
+        """Refuse another load's name: tables go by names, and closed-8 with four in flight would be read as eight."""
         if self.name is not None and _USUAL.fullmatch(self.name) and self.name != self.usual_slug:
             raise inconsistent(
                 "name",
@@ -102,16 +108,6 @@ class SingleStream(_Named):
     kind: Literal["single_stream", "single-stream"] = Field(
         description="Also single-stream, as the load is called; kept as single_stream"
     )
-
-    @field_validator("kind")
-    @classmethod
-    def _one_spelling(cls, _: str) -> Literal["single_stream"]:
-        return "single_stream"
-
-    @property
-    def usual_slug(self) -> str:
-        """Return the load's name where it is given none."""
-        return "single-stream"
 
 
 class Closed(_Named):
@@ -222,11 +218,6 @@ class FindRate(_Named):
         description="After that nothing but the rate that is known is measured",
     )
 
-    @field_validator("kind")
-    @classmethod
-    def _one_spelling(cls, _: str) -> Literal["find_rate"]:
-        return "find_rate"
-
     @model_validator(mode="before")
     @classmethod
     def _no_other_load(cls, data: Any) -> Any:
@@ -242,11 +233,6 @@ class FindRate(_Named):
         if self.window_s > self.search_for_s:
             raise inconsistent("window_s", f"takes at most search_for_s ({self.search_for_s:g})")
         return self
-
-    @property
-    def usual_slug(self) -> str:
-        """Return the load's name where it is given none."""
-        return "find-rate"
 
     @property
     def bounds_ms(self) -> dict[str, float]:

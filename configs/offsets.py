@@ -1,4 +1,4 @@
-"""A recorded arrival process: a CSV file with one column, seconds at which requests came."""
+"""Read a recorded arrival process: a CSV file with one column, seconds at which requests came."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def offsets_of(path: Path, content: str) -> list[int]:
 
 
 def _rows(content: str) -> list[tuple[int, str]]:
-    """Lines with something in them that are no notes, and their numbers."""
+    """Return the lines with something in them that are no notes, with their numbers."""
     numbered = enumerate(content.splitlines(), start=1)
     return [
         (number, line.strip())

@@ -1,4 +1,4 @@
-"""The pydantic models of what surrounds a cell's measured window, in time."""
+"""Say what surrounds a cell's measured window, in time."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from configs.files.strict import LONGEST_S, Seconds, StrictModel
 
 
 class Cooldown(StrictModel):
-    """Before each engine start: wait until the boards are as cool as before the others."""
+    """Wait before each engine start until the boards are as cool as before the others."""
 
     within_c: float = Field(
         default=5.0, ge=0, le=200, description="Above the coolest they were before an engine start"

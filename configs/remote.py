@@ -1,4 +1,4 @@
-"""Engines that run elsewhere, as a study names them: where they answer, and who records their power."""
+"""Name engines that run elsewhere: where they answer, and who records their power."""
 
 from __future__ import annotations
 

@@ -270,7 +270,7 @@ class Study(StrictModel):
         self._check_searches()
 
     def _check_searches(self) -> None:
-        """What a load that looks for its rate needs of the study."""
+        """Check what a load that looks for its rate needs of the study."""
         for place, load in enumerate(self.loads):
             if not isinstance(load, FindRate):
                 continue
@@ -307,8 +307,8 @@ class Study(StrictModel):
             raise inconsistent("generator", "takes own: a Locust master serves one cell at a time")
         if "rapl" in self.meter_settings.sources or self.meter_settings.external:
             raise inconsistent("meters", "takes no rapl and no external log here: they see all slots as one")
-        boards = min((len(slot.gpus) for slot in executor.slots or ()), default=executor.gpus_each)
-        if 0 < boards < self.engine.tensor_parallel:  # 0: engines of the CPUs
+        boards = executor.boards_each
+        if 0 < boards < self.engine.tensor_parallel:
             raise inconsistent(
                 "engine.tensor_parallel",
                 f"is {self.engine.tensor_parallel}, and a slot has {boards} boards: name more of them",
@@ -316,7 +316,7 @@ class Study(StrictModel):
         self._check_again(executor.neighbours, "executor.neighbours")
 
     def _check_again(self, check: NeighbourCheck | None, at: str) -> None:
-        """A cell that is measured again is one of the study's."""
+        """Check that a cell which is measured again is one of the study's."""
         loads = [load.slug for load in self.loads]
         if check is not None and check.variant not in (None, *self.variants):
             raise inconsistent(f"{at}.variant", f"takes one of {', '.join(self.variants)}")
@@ -341,13 +341,18 @@ class Study(StrictModel):
         return tuple(name for name in self.variants if name not in self.remote)
 
     @property
+    def measures_here(self) -> bool:
+        """Say whether the power of any of its engines is read by the meters of the machine that measures."""
+        return bool(self.own_variants) or any(engine.meter == "local" for engine in self.remote.values())
+
+    @property
     def board_settings(self) -> tuple[BoardSetting | None, ...]:
         """Return the settings that each load is measured at; None alone where the study leaves the boards alone."""
         return self.board or (None,)
 
     @property
     def probe_loads(self) -> tuple[tuple[Closed, Prompts], ...]:
-        """Each probe with what it asks; empty where the study has none."""
+        """Return each probe with what it asks; empty where the study has none."""
         if self.probes is None:
             return ()
         wanted = self.probes

@@ -1,4 +1,4 @@
-"""What an architecture may say of its dimensions: one model for each family that is made here, in its own words."""
+"""Check what an architecture says of its dimensions: one model for each family that is made here, in its own words."""
 
 from __future__ import annotations
 

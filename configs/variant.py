@@ -14,6 +14,8 @@ from configs.engine.arguments import EngineArgs
 from configs.files.strict import Line, Many, Name, StrictModel, VariantName, inconsistent
 
 Dtype = Literal["bfloat16", "float16", "float32"]
+_GroupSize = Literal[16, 32, 64, 128]
+_Layers = Annotated[int, Field(ge=1, le=1000)]
 
 
 class NoQuantization(StrictModel):
@@ -44,21 +46,21 @@ class Awq(StrictModel):
     """Activation-aware 4-bit weights by llm-compressor, smoothed by the mappings of the model's family."""
 
     kind: Literal["awq"]
-    group_size: Literal[16, 32, 64, 128] = Field(default=128, description="Weights that share one scale")
+    group_size: _GroupSize = Field(default=128, description="Weights that share one scale")
 
 
 class Gptq(StrictModel):
     """4-bit weights by llm-compressor's GPTQ: each column's rounding error is spread over the columns after it."""
 
     kind: Literal["gptq"]
-    group_size: Literal[16, 32, 64, 128] = Field(default=128, description="Weights that share one scale")
+    group_size: _GroupSize = Field(default=128, description="Weights that share one scale")
 
 
 class W4A16(StrictModel):
     """4-bit integer weights, rounded to the nearest; activations stay in 16 bits. Served by GPTQ's kernels."""
 
     kind: Literal["int4-w4a16"]
-    group_size: Literal[16, 32, 64, 128] = Field(default=128, description="Weights that share one scale")
+    group_size: _GroupSize = Field(default=128, description="Weights that share one scale")
 
 
 class W8A16(StrictModel):
@@ -101,25 +103,20 @@ Quantization = Annotated[
 class Prune(StrictModel):
     """Whole decoder layers removed before quantisation, chosen in one of these ways."""
 
-    last: int | None = Field(default=None, ge=1, le=1000, description="So many at the end")
-    first: int | None = Field(default=None, ge=1, le=1000, description="So many at the beginning")
-    middle: int | None = Field(
-        default=None, ge=1, le=1000, description="So many around the middle; the extra one before it"
+    last: _Layers | None = Field(default=None, description="So many at the end")
+    first: _Layers | None = Field(default=None, description="So many at the beginning")
+    middle: _Layers | None = Field(
+        default=None, description="So many around the middle; the extra one before it"
     )
     every: int | None = Field(default=None, ge=2, le=1000, description="Every k-th, counted from one")
     layers: Many[Annotated[int, Field(ge=0, le=10_000)]] | None = Field(
         default=None, min_length=1, description="These, counted from 0"
     )
-    block_influence: int | None = Field(
-        default=None,
-        ge=1,
-        le=1000,
-        description="So many that change their input least (ShortGPT, arXiv 2403.03853)",
+    block_influence: _Layers | None = Field(
+        default=None, description="So many that change their input least (ShortGPT, arXiv 2403.03853)"
     )
-    angular_distance: int | None = Field(
+    angular_distance: _Layers | None = Field(
         default=None,
-        ge=1,
-        le=1000,
         description="So many consecutive ones over which the state turns least (arXiv 2403.17887)",
     )
 

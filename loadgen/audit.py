@@ -56,7 +56,7 @@ class MeasuredTimes:
 
     @property
     def all_ns(self) -> Instants:
-        """(n, 4) when each was scheduled, due, sent, and ended."""
+        """Return (n, 4) when each was scheduled, due, sent, and ended."""
         return np.array(self._ns, dtype=np.int64).reshape(-1, 4)
 
 

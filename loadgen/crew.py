@@ -35,11 +35,11 @@ class Alone:
     number = 0
 
     async def start_ns(self) -> int:
-        """Soon enough, and time for the first request to be prepared."""
+        """Return an instant that leaves time for the first request to be prepared."""
         return now_ns() + START_AHEAD_NS
 
     async def all_measured_ended(self) -> None:
-        """At once."""
+        """Return at once."""
 
 
 class OneOfSeveral:

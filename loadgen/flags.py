@@ -27,7 +27,7 @@ _FLAGS = {
 
 
 def rates_of(text: str | None) -> list[float]:
-    """``--qps``: no rate, one, or several with commas between; raises ValueError where one is no number."""
+    """Read ``--qps``: no rate, one, or several with commas between; raises ValueError where one is no number."""
     rates = []
     for part in () if text is None else text.split(","):
         try:

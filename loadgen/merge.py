@@ -38,7 +38,7 @@ _COUNTS = ("connections_opened_late", "connections_open_most", "resent")
 
 @dataclass(frozen=True)
 class Merged:
-    """What became of several workers' traces."""
+    """A merged trace: its rows, and when its measured requests went."""
 
     rows: int
     measured: Instants
@@ -77,7 +77,7 @@ def merge_traces(folders: Sequence[Path], out: Path, clocks: Sequence[PowerClock
 
 
 def merge_results(results: Sequence[LoadResult], measured: Instants, load: Load) -> LoadResult:
-    """Phases and audit of all workers together; rates, lag and window are those of the measured requests (n, 4).
+    """Merge phases and audits of all workers; rates, lag and window are those of the measured requests (n, 4).
 
     ``cpu_share`` is the sum over the workers, in CPU seconds a second, and the event-loop lag the worst of them.
     """

@@ -20,12 +20,12 @@ class Movement:
         self._moved_ns = now_ns()
 
     def begun(self, number: int, exchange: Exchange) -> None:
-        """A request was handed out."""
+        """Note that a request was handed out."""
         self._awaited[number] = exchange
         self._moved_ns = now_ns()
 
     def ended(self, number: int) -> None:
-        """It ended, in one way or another; one that was never begun here is none of ours."""
+        """Note that it ended, in one way or another; one that was never begun here is none of ours."""
         if self._awaited.pop(number, None) is not None:
             self._moved_ns = now_ns()
 

@@ -39,10 +39,10 @@ class Watcher(Protocol):
         """Return what a child calls between fork and exec."""
 
     def watch(self, pid: int) -> None:
-        """It has been started, and leads a session."""
+        """Note that it has been started, and leads a session."""
 
     def forget(self, pid: int) -> None:
-        """It has ended."""
+        """Note that it has ended."""
 
 
 def run_load(  # noqa: PLR0913 -- all but two have defaults
@@ -115,7 +115,7 @@ class _Worker:
     errors: Path
 
     def tell(self, line: str) -> None:
-        """One line to its standard input; a worker that is gone is noticed by its silence."""
+        """Write one line to its standard input; a worker that is gone is noticed by its silence."""
         assert self.process.stdin is not None  # noqa: S101 -- only several workers are told anything
         with contextlib.suppress(BrokenPipeError):
             self.process.stdin.write(f"{line}\n".encode())

@@ -48,7 +48,7 @@ class Duration(StrictModel):
 
 
 class Wording(StrictModel):
-    """How a server counts the words that prompts of a recorded length are made of (``study/measure/wording.py``)."""
+    """A server's count of the words that prompts of a recorded length are made of (``study/measure/wording.py``)."""
 
     words: Many[str] = Field(default=COMMON_WORDS, min_length=2, description="What prompts are drawn from")
     overhead_tokens: int = Field(

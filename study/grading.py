@@ -1,4 +1,4 @@
-"""Grades the very completions that were measured, after the loads, never beside one."""
+"""Grade the very completions that were measured, after the loads, never beside one."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from typing import Any
 
 import platformdirs
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from analysis.accuracy.grader import GRADED_IN, GRADER_VERSION, grader_of, is_older
-from analysis.accuracy.grades import GRADED_BY, GRADED_REQUESTS, read_grades
+from analysis.accuracy.grades import GRADED_BY, GRADED_REQUESTS, completed, read_grades
 from analysis.grading import Candidate, Grade, grade, sandbox_status
 from analysis.runs.identity import misplaced_cells
 from configs.datasets import Dataset
@@ -147,13 +146,12 @@ def _not_for_grading(folder: Path) -> bool:
 def _candidates(folder: Path) -> list[Candidate]:
     """Return the whole answers to measured requests."""
     requests = open_trace(folder, "requests").read(["request_id", "task_id", "role", "status", "completion"])
-    wanted = pc.and_(pc.equal(requests["role"], "measured"), pc.equal(requests["status"], "ok"))
-    rows = requests.filter(wanted).select(["request_id", "task_id", "completion"]).to_pylist()
-    return [Candidate(**row) for row in rows]
+    rows = completed(requests).select(["request_id", "task_id", "completion"])
+    return [Candidate(**row) for row in rows.to_pylist()]
 
 
 def _write(folder: Path, grades: list[Grade], dataset: Dataset) -> None:
-    """With what was graded, by which tests and by which grader."""
+    """Write a cell's grades, with what was graded, by which tests and by which grader."""
     columns = {field.name: [getattr(grade, field.name) for grade in grades] for field in GRADES}
     schema = stamped(GRADES)
     of = {

@@ -15,7 +15,7 @@ _struck = False
 
 
 def install() -> None:
-    """SIGTERM acts as SIGINT does, and an interrupt that could not be raised is raised again a moment later."""
+    """Let SIGTERM act as SIGINT does; an interrupt that could not be raised is raised again a moment later."""
     signal.signal(signal.SIGINT, _interrupt)  # also where a script started us with SIGINT ignored
     signal.signal(signal.SIGTERM, _interrupt)
     signal.signal(signal.SIGALRM, _interrupt)

@@ -1,4 +1,4 @@
-"""Runs a study: builds what is missing, measures every cell that is missing, then grades and reports."""
+"""Run a study: build what is missing, measure every cell that is missing, then grade and report."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from study.executors.executor import Executor
 from study.executors.loop import measure_all
 from study.grading import grade_cells, ungraded_cells, why_no_sandbox
 from study.measure.checkpoints import Checkpoints, build_all
-from study.measure.order import Order
 from study.measure.secrets import api_key
+from study.measure.study_run import StudyRun
 from study.plan.arrivals import keep_arrivals
 from study.plan.cells import plan_table
 from study.plan.forecast import Forecast, forecast
@@ -30,7 +30,7 @@ from study.records.left_boards import put_back_what_was_left
 from study.records.lock import check_folder, locked
 from study.records.manifest import build_manifest
 from study.records.node_manifests import gather_nodes
-from study.records.repeat import Repeated
+from study.records.repeat import WantedStudy
 from study.records.run_id import run_id_of
 from study.records.sessions import earlier_manifest
 from study.records.variants import frozen
@@ -44,7 +44,7 @@ if TYPE_CHECKING:  # pandas and scipy take longer than a resume: they wait until
 
 @dataclass(frozen=True)
 class StudyResult:
-    """What a finished study leaves."""
+    """Hold what a finished study leaves."""
 
     run: RunDir
     report: Path
@@ -53,52 +53,36 @@ class StudyResult:
     """Cells that failed too often, with their last failure."""
 
 
-def reckoned(order: Order) -> Order:
-    """Return the order with the expected times of its cells."""
-    models, _ = models_of(order.study)
-    cells = reckoner_of(order.study, order.run, order.tasks, models).estimated(order.cells)
-    return replace(order, cells=cells)
+def reckoned(study_run: StudyRun) -> StudyRun:
+    """Return the study run with the expected times of its cells."""
+    models, _ = models_of(study_run.study)
+    cells = reckoner_of(study_run, models).estimated(study_run.cells)
+    return replace(study_run, cells=cells)
 
 
-def forecast_study(
-    study_file: Path, out: Path | None, blocks: int | None = None, *, allow_board_control: bool = False
-) -> Forecast:
+def forecast_study(wanted: WantedStudy) -> Forecast:
     """Forecast what is still to be measured and what it is going to take; starts and writes nothing.
 
     Raises:
         UsageError: the study file is wrong.
     """
-    order = Order.read(study_file, out, blocks)
-    executor = executor_for(order.study, order.run)
-    check_folder(order.run, order.study, study_file, grow=blocks is not None)
-    left, todo = order.unmeasured(), order.todo()
-    measured, given_up = len(order.cells) - len(left), len(left) - len(todo)
+    study_run = StudyRun.read(wanted.file, wanted.out, wanted.blocks)
+    executor = executor_for(study_run.study, study_run.run)
+    check_folder(study_run.run, study_run.study, wanted.file, grow=wanted.blocks is not None)
+    left, todo = study_run.unmeasured(), study_run.todo()
+    measured, given_up = len(study_run.cells) - len(left), len(left) - len(todo)
     if not todo and not executor.again():
         return Forecast(measured, given_up)  # on whatever machine: it is only to be read
-    Preflight(order, executor, api_key(), allow_board_control).refuse(only_looking=True)
-    models, _ = models_of(order.study)
-    reckoner = reckoner_of(order.study, order.run, order.tasks, models)
-    outlook = outlook_of(order.study, order.run, order.dataset, reckoner, models, todo)
+    Preflight(study_run, executor, api_key(), wanted.allow_board_control).refuse(only_looking=True)
+    models, _ = models_of(study_run.study)
+    outlook = outlook_of(study_run, reckoner_of(study_run, models), models, todo)
     return forecast(outlook, measured=measured, given_up=given_up)
 
 
 def run_study(
-    study_file: Path,
-    out: Path | None,
-    *,
-    retry_failed: bool = False,
-    metrics_port: int | None = None,
-    repeated: Repeated | None = None,
-    blocks: int | None = None,
-    allow_board_control: bool = False,
+    wanted: WantedStudy, *, retry_failed: bool = False, metrics_port: int | None = None
 ) -> StudyResult:
     """Run, or resume, the study of a file; with ``retry_failed``, cells that were given up are tried anew.
-
-    With ``repeated`` it is the study of that run, and the manifest says what is not as it was there.
-
-    With ``blocks``, in place of the study's own, a run that has fewer gets those that it lacks.
-
-    With ``allow_board_control`` it may set boards, where it asks for that; without, it is refused.
 
     With ``metrics_port`` its state is served there for Prometheus, on loopback, while it measures.
 
@@ -107,42 +91,43 @@ def run_study(
         RunError: another runner measures there, or nothing at all can be measured.
         StarwattError: a build failed, or the disk is full; what was measured stays.
     """
-    order, grow = replace(Order.read(study_file, out, blocks), repeated=repeated), blocks is not None
-    executor = executor_for(order.study, order.run)
-    check_folder(order.run, order.study, study_file, grow=grow)
-    if order.todo() or (retry_failed and order.unmeasured()):
+    study_run, grow = StudyRun.read(wanted.file, wanted.out, wanted.blocks), wanted.blocks is not None
+    study_run = replace(study_run, repeated=wanted.repeated)
+    executor = executor_for(study_run.study, study_run.run)
+    check_folder(study_run.run, study_run.study, wanted.file, grow=grow)
+    if study_run.todo() or (retry_failed and study_run.unmeasured()):
         if executor.here:
             put_back_what_was_left(tell)
-        Preflight(order, executor, api_key(), allow_board_control).refuse(only_looking=False)
-        for variant, control in order.study.controls.items():
+        Preflight(study_run, executor, api_key(), wanted.allow_board_control).refuse(only_looking=False)
+        for variant, control in study_run.study.controls.items():
             tell(f"{variant} is also compared with {control}, from which it differs in one thing alone")
-    claim = locked(order.run, order.study, study_file, here=executor.here, grow=grow)
-    with told_when_full(order.run.root), claim:
-        _open(order, retry_failed=retry_failed)
-        ungraded = _ungraded(order.dataset)
-        if order.todo() or executor.is_due():
-            with _exported(order, metrics_port) as exporter:
-                order, checkpoints = _built(order, executor)
-                measure_all(executor, order, checkpoints, ungraded, exporter)
-        gather_nodes(order.run)  # nodes may have measured the last cell after their runner was killed
-        result = finish(order.run, order.dataset, gradable=not ungraded)
-        missing = {cell.key for cell in order.unmeasured()}
-        failed = {key: attempt for key, attempt in order.budget.given_up().items() if key in missing}
+    claim = locked(study_run.run, study_run.study, wanted.file, here=executor.here, grow=grow)
+    with told_when_full(study_run.run.root), claim:
+        _open(study_run, retry_failed=retry_failed)
+        ungraded = _ungraded(study_run.dataset)
+        if study_run.todo() or executor.is_due():
+            with _exported(study_run, metrics_port) as exporter:
+                study_run, checkpoints = _built(study_run, executor)
+                measure_all(executor, study_run, checkpoints, ungraded, exporter)
+        gather_nodes(study_run.run)  # nodes may have measured the last cell after their runner was killed
+        result = finish(study_run.run, study_run.dataset, gradable=not ungraded)
+        missing = {cell.key for cell in study_run.unmeasured()}
+        failed = {key: attempt for key, attempt in study_run.budget.given_up().items() if key in missing}
         return replace(result, given_up=failed)
 
 
-def _open(order: Order, *, retry_failed: bool) -> None:
+def _open(study_run: StudyRun, *, retry_failed: bool) -> None:
     """Keep in the run what the study reads from elsewhere."""
     if retry_failed:
-        for run in (order.run, RunDir(order.run.alone)):
+        for run in (study_run.run, RunDir(study_run.run.alone)):
             run.attempts.unlink(missing_ok=True)
-    if order.repeated is not None:
-        order.repeated.prepare(order.run)
-    keep_arrivals(order.run, order.study)
-    for load in order.study.loads:
+    if study_run.repeated is not None:
+        study_run.repeated.prepare(study_run.run)
+    keep_arrivals(study_run.run, study_run.study)
+    for load in study_run.study.loads:
         for words in words_of_recording(load):
             tell(f"{load.slug}: {words}")
-    keep_prompts(order.run, order.study.prompts.dataset)
+    keep_prompts(study_run.run, study_run.study.prompts.dataset)
 
 
 def _ungraded(dataset: Dataset) -> tuple[str, ...]:
@@ -156,39 +141,41 @@ def _ungraded(dataset: Dataset) -> tuple[str, ...]:
 
 
 @contextmanager
-def _exported(order: Order, port: int | None) -> Iterator[Exporter | None]:
+def _exported(study_run: StudyRun, port: int | None) -> Iterator[Exporter | None]:
     if port is None:
         yield None
         return
-    with Exporter(order.study.name, port) as exporter:
-        done = len(order.cells) - len(order.unmeasured())
-        exporter.cells(planned=len(order.cells), done=done, failed=lambda: len(order.budget.given_up()))
+    with Exporter(study_run.study.name, port) as exporter:
+        done = len(study_run.cells) - len(study_run.unmeasured())
+        exporter.cells(
+            planned=len(study_run.cells), done=done, failed=lambda: len(study_run.budget.given_up())
+        )
         tell(f"metrics: {exporter.url}")
         yield exporter
 
 
-def _built(order: Order, executor: Executor) -> tuple[Order, Checkpoints]:
-    """Build what is missing, and write plan and manifest; the order with its expected times."""
-    order = reckoned(replace(order, study=frozen(order.study)))
-    study, run = order.study, order.run
-    forced_lengths(run, study, order.task_ids)  # kept beside the study, or refused
+def _built(study_run: StudyRun, executor: Executor) -> tuple[StudyRun, Checkpoints]:
+    """Build what is missing, and write plan and manifest; the study run with its expected times."""
+    study_run = reckoned(replace(study_run, study=frozen(study_run.study)))
+    study, run = study_run.study, study_run.run
+    forced_lengths(run, study, study_run.task_ids)  # kept beside the study, or refused
     checkpoints = build_all(study.models, study.own_variants, study.defined)
-    Preflight(order, executor, api_key()).refuse_prompts_without_room(checkpoints)
+    Preflight(study_run, executor, api_key()).refuse_prompts_without_room(checkpoints)
     earlier = earlier_manifest(run)
-    manifest = build_manifest(study, order.dataset, checkpoints, earlier, here=executor.here)
+    manifest = build_manifest(study, study_run.dataset, checkpoints, earlier, here=executor.here)
     manifest["run_id"] = run_id_of(run, earlier)
     for change in manifest["sessions"][-1]["changed"]:
         tell(f"changed since this run was last measured: {change}")
-    if order.repeated is not None:
-        manifest = order.repeated.compared(manifest)
+    if study_run.repeated is not None:
+        manifest = study_run.repeated.compared(manifest)
         for change in manifest["repeats"]["changed"]:
-            tell(f"not as in {order.repeated.run.root}: {change}")
+            tell(f"not as in {study_run.repeated.run.root}: {change}")
     write_json(run.manifest, manifest)
-    write_parquet(run.plan, plan_table(order.cells))
-    left = len(order.todo())
-    if left < len(order.cells):
-        tell(f"resuming: {left} of {len(order.cells)} cells are left")
-    return order, checkpoints
+    write_parquet(run.plan, plan_table(study_run.cells))
+    left = len(study_run.todo())
+    if left < len(study_run.cells):
+        tell(f"resuming: {left} of {len(study_run.cells)} cells are left")
+    return study_run, checkpoints
 
 
 def finish(run: RunDir, dataset: Dataset, *, gradable: bool) -> StudyResult:

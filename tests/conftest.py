@@ -14,6 +14,9 @@ from tests.support.host_boards import HostBoards
 from tests.support.longest import dealt, workers_of_this_run
 
 HOST_BOARDS = HostBoards()
+SLOW_TO_IMPORT = ("torch", "transformers", "vllm")
+IMPORTED = pytest.StashKey[list[str]]()
+"""Those of them that collecting the tests imported."""
 
 
 def pytest_configure() -> None:
@@ -39,10 +42,12 @@ def pytest_collection() -> None:
     gc.disable()
 
 
-def pytest_collection_finish() -> None:
-    """Let it never look through them again."""
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Let it never look through them again, seldom for young cycles, and keep what was imported for the tests."""
+    session.config.stash[IMPORTED] = [name for name in SLOW_TO_IMPORT if name in sys.modules]
     gc.collect()
     gc.freeze()
+    gc.set_threshold(50_000)
     gc.enable()
 
 

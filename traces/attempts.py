@@ -10,18 +10,17 @@ import os
 from datetime import UTC, datetime
 from typing import IO, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from starwatt_errors import TraceError
 from traces.atomic import written
 from traces.layout import CellKey, RunDir
 from traces.problems import wrong_field
+from traces.record import Record
 
 
-class Attempt(BaseModel):
+class Attempt(Record):
     """One try that failed."""
-
-    model_config = ConfigDict(extra="allow", frozen=True)
 
     model: str
     variant: str
@@ -53,7 +52,7 @@ class Attempt(BaseModel):
 
     @property
     def key(self) -> CellKey:
-        """The cell."""
+        """Return the cell."""
         return CellKey(self.model, self.variant, self.load, self.block)
 
 
@@ -79,7 +78,7 @@ def _cut_torn_line(file: IO[bytes]) -> None:
 
 
 def read_attempts(run: RunDir) -> dict[CellKey, list[Attempt]]:
-    """Failed tries by cell, oldest first; a line that was torn by a kill is left out."""
+    """Return failed tries by cell, oldest first; a line that was torn by a kill is left out."""
     try:
         lines = run.attempts.read_bytes().splitlines()
     except FileNotFoundError:

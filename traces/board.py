@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from traces.record import Record
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(extra="allow", frozen=True)  # a newer writer may say more
-
-
-class BoardShown(_Record):
+class BoardShown(Record):
     """One board, when the cell began; null is what it does not say, or was not asked."""
 
     found_w: float | None = Field(default=None, description="Its power limit before the study")
@@ -26,7 +24,7 @@ class BoardShown(_Record):
     sm_clock_mhz: float | None = Field(default=None, description="The clock that it showed then")
 
 
-class BoardHeld(_Record):
+class BoardHeld(Record):
     """The setting of a cell's boards, held until the cell had ended."""
 
     setting: str = Field(description="Its name, as in the load's, such as 250w or as-found")

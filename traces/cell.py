@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from starwatt_errors import TraceError
 from traces.atomic import read_json, write_json
@@ -16,22 +16,19 @@ from traces.imported import Imported
 from traces.layout import CellKey, key_at
 from traces.problems import REMEDY_OF_A_CELL, another_version, wrong_field
 from traces.rate import RateFound
+from traces.record import Record
 from traces.remote import PowerClock
 from traces.schemas import SCHEMA_VERSION
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(extra="allow", frozen=True)  # a newer writer may say more
-
-
-class Phase(_Record):
+class Phase(Record):
     """A stretch of the cell, in monotonic nanoseconds."""
 
     start_ns: int = Field(ge=0, lt=1 << 63)
     end_ns: int = Field(ge=0, lt=1 << 63)
 
 
-class Phases(_Record):
+class Phases(Record):
     """Idle, warm-up, the measured window, drain, idle again; null where a cell has none."""
 
     idle_before: Phase | None = None
@@ -41,7 +38,7 @@ class Phases(_Record):
     idle_after: Phase | None = None
 
 
-class Served(_Record):
+class Served(Record):
     """Describe the engine that really served the cell."""
 
     engine: str | None = Field(
@@ -91,7 +88,7 @@ class Served(_Record):
     )
 
 
-class Node(_Record):
+class Node(Record):
     """The machine whose power a cell holds."""
 
     name: str = Field(description="Of the host, or of a slot of it, such as HOST:gpu1")
@@ -99,7 +96,7 @@ class Node(_Record):
     cpus: int | None = Field(default=None, description="How many it has")
 
 
-class Audit(_Record):
+class Audit(Record):
     """Hold what shows whether load generator and sidecar kept up."""
 
     lag_p50_ms: float | None = Field(default=None, description="sent_ns - scheduled_ns of measured requests")
@@ -139,14 +136,14 @@ class Audit(_Record):
     )
 
 
-class BoardState(_Record):
+class BoardState(Record):
     """Say how warm a board was and what it drew; null is what it does not say."""
 
     temperature_c: float | None = None
     power_w: float | None = None
 
 
-class CoolStart(_Record):
+class CoolStart(Record):
     """The boards before the engine was started."""
 
     waited_s: float = Field(description="Until they were cool, or the time was up")
@@ -154,7 +151,7 @@ class CoolStart(_Record):
     boards: dict[str, BoardState] = Field(description="By UUID, at the end of that")
 
 
-class CellRecord(_Record):
+class CellRecord(Record):
     """The whole of ``cell.json``."""
 
     schema_version: int = Field(default=SCHEMA_VERSION, description="Of the cell's files")
@@ -205,7 +202,7 @@ class CellRecord(_Record):
 
     @property
     def key(self) -> CellKey:
-        """The cell that it says it is of."""
+        """Return the cell that it says it is of."""
         return CellKey(self.model, self.variant, self.load, self.block)
 
 
@@ -250,7 +247,7 @@ def read_record(folder: Path) -> CellRecord:
 
 
 def file_digests(folder: Path) -> dict[str, str]:
-    """SHA-256 of the traces in a cell's folder, by file name.
+    """Return SHA-256 of the traces in a cell's folder, by file name.
 
     Raises:
         TraceError: one cannot be read.

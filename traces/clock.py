@@ -9,13 +9,13 @@ from pathlib import Path
 
 
 def now_ns() -> int:
-    """CLOCK_MONOTONIC, in nanoseconds; comparable between processes of one boot of one machine."""
+    """Return CLOCK_MONOTONIC, in nanoseconds; comparable between processes of one boot of one machine."""
     return time.clock_gettime_ns(time.CLOCK_MONOTONIC)
 
 
 @cache
 def boot_id() -> str:
-    """Names this boot of this machine: two files' times compare only where it is the same."""
+    """Name this boot of this machine: two files' times compare only where it is the same."""
     return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
 
 

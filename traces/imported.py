@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from traces.record import Record
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(extra="allow", frozen=True)  # a newer writer may say more
-
-
-class ImportedFile(_Record):
+class ImportedFile(Record):
     """A file that the cell was made from; it is not in the run."""
 
     name: str = Field(description="Without its folder")
     sha256: str = Field(description="Of its bytes")
 
 
-class ImportedLog(_Record):
+class ImportedLog(Record):
     """A power log that the cell was made from, as one device."""
 
     file: ImportedFile = Field(description="The log")
@@ -34,8 +32,8 @@ class ImportedLog(_Record):
     )
 
 
-class Imported(_Record):
-    """Where an imported cell comes from; its times are nanoseconds since 1970."""
+class Imported(Record):
+    """The origin of an imported cell; its times are nanoseconds since 1970."""
 
     tool: str = Field(description="What made the requests, as far as its file says")
     version: str | None = Field(default=None, description="Of that tool; null: its file does not say")
@@ -48,5 +46,5 @@ class Imported(_Record):
 
     @property
     def clock_uncertainty_s(self) -> float | None:
-        """The largest of its logs; None without one."""
+        """Return the largest of its logs; None without one."""
         return max((log.clock_uncertainty_s for log in self.logs), default=None)

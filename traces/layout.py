@@ -14,7 +14,7 @@ _BLOCK = re.compile(r"b(0|[1-9][0-9]*)")  # b01 is no second name of b1
 
 
 def model_slug(model: str) -> str:
-    """``bigcode/starcoder2-3b`` is ``bigcode--starcoder2-3b`` on disk; a local path keeps its last part."""
+    """Name a model on disk: ``bigcode--starcoder2-3b`` for ``bigcode/starcoder2-3b``; the last part of a local path."""
     if model.startswith(("/", "./", "../", "~")):
         return Path(model).name
     return model.replace("/", "--")
@@ -107,7 +107,7 @@ class RunDir:
 
     @property
     def summary(self) -> Path:
-        """A row a variant and load, for a spreadsheet: derived, beside the tables that it sums up."""
+        """Name the table for spreadsheets, a row a variant and load: derived, beside the tables that it sums up."""
         return self.root / "tables" / "summary.csv"
 
     def table(self, name: str) -> Path:
@@ -123,6 +123,6 @@ class RunDir:
         return (self.cell(key) / "cell.json").is_file()
 
     def finished_cells(self) -> Iterator[CellKey]:
-        """Cells whose ``cell.json`` is there (it is written last), sorted."""
+        """Return cells whose ``cell.json`` is there (it is written last), sorted."""
         keys = (key_at(path.parent) for path in self.cells.glob("*/*/*/b*/cell.json"))
         return iter(sorted(key for key in keys if key is not None))

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from starwatt_errors import TraceError
@@ -112,6 +111,8 @@ def _cast(path: Path, column: pa.ChunkedArray, field: pa.Field) -> pa.ChunkedArr
 
 def _check_bounds(path: Path, column: pa.ChunkedArray, field: pa.Field, largest: float) -> None:
     """NaN and infinity are left to those who read: a sensor may have said them."""
+    import pyarrow.compute as pc  # a tenth of what a process imports that only writes traces
+
     values, kind = column, field.type
     if pa.types.is_list(kind):
         values, kind = pc.list_flatten(column), kind.value_type
@@ -131,5 +132,7 @@ def _check_bounds(path: Path, column: pa.ChunkedArray, field: pa.Field, largest:
 
 def _beyond(values: pa.ChunkedArray | pa.Array, most: float) -> list[float]:
     """Return the least and the largest value, where they are farther from zero than ``most``."""
+    import pyarrow.compute as pc
+
     ends = pc.min_max(values).as_py().values()
     return [value for value in ends if value is not None and abs(value) > most]

@@ -35,7 +35,7 @@ class Trace(Protocol):
 
     @property
     def schema(self) -> pa.Schema:
-        """Its columns, and what the file says of itself."""
+        """Return its columns, and what the file says of itself."""
 
     def pieces(self, names: Sequence[str]) -> Iterator[pa.Table]:
         """Yield all rows of some columns, some thousand at a time; as often as it is asked.

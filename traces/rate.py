@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from traces.record import Record
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(extra="allow", frozen=True)  # a newer writer may say more
-
-
-class RateWindow(_Record):
+class RateWindow(Record):
     """One window of a search, and what it says of its rate."""
 
     rate: float | None = Field(default=None, description="Requests a second; null: one request at a time")
@@ -27,7 +25,7 @@ class RateWindow(_Record):
     sha256: str = Field(description="Digest of its requests.parquet")
 
 
-class RateFound(_Record):
+class RateFound(Record):
     """The highest rate at which enough requests were good, as far as the windows tell it."""
 
     slo_ms: dict[str, float] = Field(description="Bounds of a good request, by ttft, tpot and e2e")

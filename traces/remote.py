@@ -6,10 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from traces.atomic import write_parquet
 from traces.clock import boot_id, now_ns
+from traces.record import Record
 from traces.streams import read_trace
 
 
@@ -22,7 +23,7 @@ class Told(NamedTuple):
     had_ns: int
 
 
-class ClockOffset(BaseModel):
+class ClockOffset(Record):
     """Another host's CLOCK_MONOTONIC minus ours, by the exchange with the shortest round trip of several.
 
     The true offset lies within ``uncertainty_ns`` (half of that round trip) of ``offset_ns``, however unequal the two
@@ -30,8 +31,6 @@ class ClockOffset(BaseModel):
     times of asking and of having the answer, and t1, t2 its times of question and answer, the offset is
     ((t1 - t0) + (t2 - t3)) / 2 and the round trip (t3 - t0) - (t2 - t1) (RFC 5905).
     """
-
-    model_config = ConfigDict(extra="allow", frozen=True)
 
     at_ns: int = Field(description="When, by our clock")
     offset_ns: int = Field(description="That clock minus ours")
@@ -51,19 +50,17 @@ class ClockOffset(BaseModel):
 
     @property
     def lowest_ns(self) -> int:
-        """The smallest offset that is possible."""
+        """Return the smallest offset that is possible."""
         return self.offset_ns - self.uncertainty_ns
 
     @property
     def highest_ns(self) -> int:
-        """The largest offset that is possible."""
+        """Return the largest offset that is possible."""
         return self.offset_ns + self.uncertainty_ns
 
 
-class PowerClock(BaseModel):
+class PowerClock(Record):
     """Another host's clock, by which ``power`` and ``occupancy``, or a worker's requests, were recorded."""
-
-    model_config = ConfigDict(extra="allow", frozen=True)
 
     boot_id: str = Field(description="Of the host that recorded power")
     start: ClockOffset
@@ -104,7 +101,7 @@ class PowerClock(BaseModel):
 
     @property
     def shift_ns(self) -> int:
-        """``middle_ns``; 0 where it may be the very clock of the machine that asks."""
+        """Return ``middle_ns``; 0 where it may be the very clock of the machine that asks."""
         lowest, highest = self.bounds_ns
         return 0 if self.boot_id == boot_id() and lowest <= 0 <= highest else self.middle_ns
 

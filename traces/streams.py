@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 
@@ -40,7 +41,7 @@ def stamped(schema: pa.Schema) -> pa.Schema:
     )
 
 
-class TraceWriter:
+class TraceWriter(AbstractContextManager["TraceWriter"]):
     """Appends rows to ``<folder>/<name>.arrows``; ``close`` turns them into ``<name>.parquet``.
 
     Rows are dictionaries of the trace's columns; a column left out is null. Not thread-safe.
@@ -105,9 +106,6 @@ class TraceWriter:
         schema, batches = _batches(self._stream_path)
         write_groups(self._final_path, schema, in_groups(batches))
         self._stream_path.unlink()
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.close()

@@ -27,7 +27,7 @@ class Answers:
 
 
 def answers_of(key: CellKey, requests: Requests, accuracy: Accuracy) -> Answers:
-    """Fingerprints are 64 bits of the text: completions that differ are told apart, texts are let go."""
+    """Fingerprint completions by 64 bits of their text: those that differ are told apart, texts are let go."""
     wanted, first = requests.measured & requests.ok, 0
     prints: dict[tuple[str | None, int | None], int] = {}
     for piece in requests.trace.pieces(["task_id", "sample", "completion"]):
@@ -42,6 +42,6 @@ def answers_of(key: CellKey, requests: Requests, accuracy: Accuracy) -> Answers:
 
 
 def flips(answers: Answers, other: Answers) -> tuple[int, int]:
-    """Completions of the same task and sample that differ, and how many there are of both."""
+    """Count completions of the same task and sample that differ, and how many there are of both."""
     both = answers.prints.keys() & other.prints.keys()
     return sum(answers.prints[of] != other.prints[of] for of in both), len(both)

@@ -14,6 +14,13 @@ GRADED_BY = "dataset_sha256"
 """And that of the tasks, with their tests, by which they were."""
 
 
+def completed(requests: pa.Table) -> pa.Table:
+    """Return the rows of measured requests that were answered whole."""
+    return requests.filter(
+        pc.and_(pc.equal(requests["role"], "measured"), pc.equal(requests["status"], "ok"))
+    )
+
+
 def read_grades(files: CellFiles) -> pa.Table:
     """Read the verdicts of a cell on its requests.
 
@@ -31,10 +38,7 @@ def read_grades(files: CellFiles) -> pa.Table:
         raise TraceError(
             f"{folder / 'grades.parquet'}: judges other requests than lie beside it: delete it, and starwatt grade"
         )
-    wanted = requests.filter(
-        pc.and_(pc.equal(requests["role"], "measured"), pc.equal(requests["status"], "ok"))
-    )
-    lacking = len(set(wanted["request_id"].to_pylist()) - {number for number, _ in judged})
+    lacking = len(set(completed(requests)["request_id"].to_pylist()) - {number for number, _ in judged})
     if lacking:
         raise TraceError(
             f"{folder / 'grades.parquet'}: lacks verdicts on {lacking} answers: delete it, and starwatt grade"

@@ -43,7 +43,7 @@ class OutsideCount:
 
     @property
     def outside(self) -> Outside:
-        """What was found, once all chunks were seen."""
+        """Return what was found, once all chunks were seen."""
         return Outside(self._known, self._tokens, self._all)
 
     def see(self, slab: Slab) -> None:

@@ -31,18 +31,18 @@ class Accuracy:
 
     @property
     def pass_at_1_plus(self) -> float | None:
-        """The mean over tasks of the share of samples that passed base and plus tests."""
+        """Return the mean over tasks of the share of samples that passed base and plus tests."""
         return self.mean_share(self.plus_passed)
 
     def pass_at(self, k: int) -> tuple[float, float]:
-        """pass@k of base, and of base and plus; raises ``ValueError`` where a task has fewer samples."""
+        """Return pass@k of base, and of base and plus; raises ``ValueError`` where a task has fewer samples."""
         counts = self.base_passed.tolist(), self.plus_passed.tolist()
         base, plus = (mean_pass_at_k(self.samples.tolist(), passed, k) for passed in counts)
         return base, plus
 
     @property
     def ks(self) -> list[int]:
-        """The k for which there is a pass@k."""
+        """Return the k for which there is a pass@k."""
         return [] if self.reason is not None else possible_ks(self.samples.tolist())
 
     def mean_share(self, passed: Ints) -> float | None:
@@ -53,7 +53,7 @@ class Accuracy:
 
 
 def cell_accuracy(grades: pa.Table | None, requests: Requests, recorded: Sequence[str]) -> Accuracy:
-    """Verdicts of a cell, None where there are none; ``recorded`` are the reason codes of its ``cell.json``."""
+    """Return verdicts of a cell, None where there are none; ``recorded`` are the reason codes of its ``cell.json``."""
     graded_rows = requests.measured & requests.ok
     names = pc.fill_null(requests.column("task_id").combine_chunks(), "unknown")
     tasks, inverse = np.unique(
@@ -71,7 +71,7 @@ def cell_accuracy(grades: pa.Table | None, requests: Requests, recorded: Sequenc
 
 
 def accuracy_table(cells: Sequence[tuple[CellKey, Accuracy]]) -> pa.Table:
-    """``tables/accuracy``: one row per model, variant, load and task, the blocks together."""
+    """Make ``tables/accuracy``: one row per model, variant, load and task, the blocks together."""
     totals: dict[tuple[str, str, str, str], Ints] = {}
     reasons: dict[tuple[str, str, str, str], str] = {}
     for key, accuracy in cells:

@@ -16,7 +16,6 @@ import numpy as np
 from scipy.optimize import nnls
 
 from analysis.arrays import Floats
-from analysis.attribution.rules import Attribution
 from analysis.attribution.steps import KINDS, Work
 from configs.loads import is_probe
 
@@ -45,10 +44,6 @@ class PhaseInput:
     total_j: float  # of the window
     idle_j: float  # of them, drawn while none was in flight
 
-    def rows(self, load: str) -> PhaseRows:
-        """Give what the fit takes of it."""
-        return PhaseRows(load, self.work.stretches, self.busy_j)
-
 
 @dataclass(frozen=True)
 class PhaseCosts:
@@ -59,10 +54,6 @@ class PhaseCosts:
     holdout_error: float | None  # worst load that was left out and predicted, relative; None: none could be
     loads: int
     uses_context: bool
-
-    def energy_j(self, work: Floats) -> Floats:
-        """Joules of work, (..., 4) to (...)."""
-        return np.asarray(work @ self.cost_j)
 
 
 @dataclass(frozen=True)
@@ -75,7 +66,7 @@ class PhaseFit:
 
 
 def stretches_of(seconds: float) -> int:
-    """Into how many stretches a window is cut for the fit."""
+    """Say into how many stretches a window is cut for the fit."""
     return int(np.clip(seconds // STRETCH_S, 1, MOST_STRETCHES))
 
 
@@ -103,16 +94,6 @@ def fit_phase(cells: Sequence[PhaseRows]) -> PhaseFit:
             (cost, condition), error, uses_context = full, full_error, True
     costs = PhaseCosts(cost, condition, error, len(loads), uses_context)
     return PhaseFit(costs, condition, None)
-
-
-def by_phase(cell: PhaseInput, costs: PhaseCosts) -> Attribution:
-    """Return the window's joules but its idle ones, in proportion to what each request's work costs by ``costs``."""
-    work, total_j, idle_j = cell.work, cell.total_j, cell.idle_j
-    weights = costs.energy_j(work.requests)
-    everything = float(weights.sum())
-    if everything <= 0:
-        return Attribution(np.zeros(weights.size), total_j)
-    return Attribution(weights * ((total_j - idle_j) / everything), idle_j)
 
 
 def _fit(cells: Sequence[PhaseRows], columns: int) -> tuple[Floats, float] | None:

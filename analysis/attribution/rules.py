@@ -26,7 +26,7 @@ class Attribution:
 
     @property
     def total_j(self) -> float:
-        """Everything: the window's joules again."""
+        """Sum everything: the window's joules again."""
         return float(self.energy_j.sum()) + self.unattributed_j
 
 
@@ -40,7 +40,7 @@ class Flights:
     last: Counts  # (n,) ... and ends
 
     def idle_j(self, curves: Sequence[Curve], edges_s: Floats) -> Floats:
-        """Joules drawn while none was in flight between each two neighbours of ``edges_s`` (j + 1,): (j,)."""
+        """Return joules drawn while none was in flight between each two neighbours of ``edges_s`` (j + 1,): (j,)."""
         idle = np.diff(joules_at(self.moments_s, curves))
         idle[self.flying > 0] = 0.0
         until = np.interp(edges_s, self.moments_s, _running(idle))
@@ -89,7 +89,7 @@ def in_flight(lives: Flights, curves: Sequence[Curve]) -> Attribution:
 
 
 def joules_at(t_s: Floats, curves: Sequence[Curve]) -> Floats:
-    """Cumulative joules of all devices at each of ``t_s``."""
+    """Return cumulative joules of all devices at each of ``t_s``."""
     total = curves[0].at(t_s)
     for curve in curves[1:]:
         total += curve.at(t_s)

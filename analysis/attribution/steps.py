@@ -41,13 +41,6 @@ class Work:
     part: Floats | None = None  # (4,) of the part of the tokens that was asked for; no prompt is in it
 
 
-def work_of(requests: Requests, window: Window, stretches: int) -> Work:
-    """Count the work of every request inside ``window``, in a pass of its own over all chunks (``WorkCount``)."""
-    count = WorkCount(requests, window, stretches)
-    requests.chunks.show(count)
-    return count.work
-
-
 class WorkCount:
     """Add up the work of every request inside a window.
 
@@ -75,7 +68,7 @@ class WorkCount:
 
     @property
     def work(self) -> Work:
-        """What was counted, once all chunks were seen."""
+        """Return what was counted, once all chunks were seen."""
         edges_s = np.linspace(0.0, self._window.seconds, len(self._per_stretch) + 1)
         part = None if self._part is None else self._of_part
         return Work(self._per_request, self._per_stretch, edges_s, part)

@@ -106,12 +106,12 @@ class CellResult:
 
     @property
     def primary(self) -> BoundaryEnergy | None:
-        """The boundary that per-request joules are given for."""
+        """Return the boundary that per-request joules are given for."""
         return primary(list(self.energies))
 
     @property
     def unknown(self) -> frozenset[str]:
-        """Reason codes of what a cell that others measured does not say."""
+        """Return reason codes of what a cell that others measured does not say."""
         imported = self.record.imported if self.record else None
         return frozenset(imported.unknown) if imported else frozenset()
 
@@ -162,12 +162,12 @@ def analyse_cell(run: RunDir, key: CellKey, context: Context, files: CellFiles |
     series, boards = _series(power), boards_seen(occupancy, window)
     of_engine, engines = of_the_engine(series, boards), readings_of_the_engine(power, series, boards)
     checks += [*occupancy_checks(occupancy, window, boards_of(of_engine)), *throttle_checks(engines, window)]
-    if record.power_clock is not None:
-        checks.append(clock_check(record.power_clock, window))
+    checks += [] if record.power_clock is None else [clock_check(record.power_clock, window)]
     seen = look_again(requests, window, grades)
-    share, rates = _shares(requests, window, key, context)
+    share = shares_in(requests, window)
+    rates = _rates(requests, share, key.load, context)
     measured = Measured(requests, window, share, rates, latency, accuracy, seen.outside, seen.itl_ms)
-    if measured.share.output_tokens is None:
+    if share.output_tokens is None:
         taken_over.append("tokens_unknown")
     beside = residents_checks(record.audit.residents_cpu_share, _cpus(record, context))
     checks += [*length_checks(requests), *imported_checks(record.imported, requests, window), *beside]
@@ -196,12 +196,9 @@ def analyse_cell(run: RunDir, key: CellKey, context: Context, files: CellFiles |
     )
 
 
-def _shares(
-    requests: Requests, window: Window, key: CellKey, context: Context
-) -> tuple[WindowShare, WindowShare]:
-    """Return what fell into the window, and what the load's rates are of."""
-    share = shares_in(requests, window)
-    return share, rated(requests, share, context.qps(key.load)) if context.is_open(key.load) else share
+def _rates(requests: Requests, share: WindowShare, load: str, context: Context) -> WindowShare:
+    """Return what requests and tokens a second are of: an open load's window may be too short for its last gap."""
+    return rated(requests, share, context.qps(load)) if context.is_open(load) else share
 
 
 def _of_requests(requests: Requests, latency: Latencies, record: CellRecord, context: Context) -> list[Check]:

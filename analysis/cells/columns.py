@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +11,7 @@ import pyarrow.compute as pc
 
 from analysis.arrays import Ints
 from analysis.cells.rows import Row
+from analysis.collector import cycles_left_alone
 
 _BETWEEN = "\x1f"
 """In no code of a reason."""
@@ -57,20 +56,8 @@ def rows_of(table: pa.Table, metrics: Collection[str] | None = None) -> list[Row
         table = table.filter(pc.is_in(table["metric"], pa.array(sorted(metrics), pa.string())))
     names = table.schema.names
     columns = [_values(table[name]) for name in names]
-    with _no_collector():
+    with cycles_left_alone():
         return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
-
-
-@contextmanager
-def _no_collector() -> Iterator[None]:
-    """Keep Python's collector of cycles away, which would walk a million new dictionaries several times."""
-    on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if on:
-            gc.enable()
 
 
 def _values(column: pa.ChunkedArray) -> list[Any]:

@@ -33,8 +33,20 @@ class Context:
     @property
     def cpus(self) -> int | None:
         """Say how many CPUs the metered machine has; None where the manifest does not."""
-        cpus = (self.manifest.get("meter_host") or self.manifest.get("host") or {}).get("cpus")
+        cpus = self.host.get("cpus")
         return cpus if isinstance(cpus, int) else None
+
+    @property
+    def host(self) -> Mapping[str, Any]:
+        """Return what the manifest says of the metered machine; empty where it says nothing."""
+        host = self.manifest.get("meter_host") or self.manifest.get("host")
+        return host if isinstance(host, dict) else {}
+
+    @property
+    def gpus(self) -> list[Mapping[str, Any]]:
+        """List what the manifest says of each board that was there."""
+        there = self.manifest.get("gpus")
+        return [gpu for gpu in there if isinstance(gpu, dict)] if isinstance(there, list) else []
 
     @property
     def sensors(self) -> Sensors:
@@ -42,8 +54,8 @@ class Context:
         calibration = self.manifest.get("sensor_calibration")
         limits = {
             gpu["uuid"]: float(gpu["power_limit_w"])
-            for gpu in self.manifest.get("gpus", [])
-            if isinstance(gpu, dict) and gpu.get("uuid") and gpu.get("power_limit_w")
+            for gpu in self.gpus
+            if gpu.get("uuid") and gpu.get("power_limit_w")
         }
         devices = calibration.get("devices") if isinstance(calibration, dict) else None
         return Sensors(devices or {}, self.study.meter_settings if self.study else Meters(), limits)
@@ -59,12 +71,17 @@ class Context:
 
     @property
     def slo(self) -> Slo | None:
-        """What a good request keeps, by the study, or by a load test's own ``--slo``."""
+        """Return what a good request keeps, by the study, or by a load test's own ``--slo``."""
         if self.study is not None:
             return self.study.slo
         bounds_ms = self.manifest.get("slo_ms")
         known = {name: ms for name, ms in bounds_ms.items() if ms} if isinstance(bounds_ms, dict) else {}
         return Slo(**{f"{name}_ms": ms for name, ms in known.items()}) if known else None
+
+    @property
+    def slo_ms(self) -> dict[str, float] | None:
+        """Return the bounds of a good request in ms, by latency."""
+        return self.slo.bounds_ms if self.slo else None
 
     @property
     def searched(self) -> dict[str, dict[str, float]]:
@@ -93,7 +110,7 @@ class Context:
 
     @property
     def baseline(self) -> str | None:
-        """The variant that the others are compared with."""
+        """Return the variant that the others are compared with."""
         return self.study.baseline if self.study else None
 
     @property

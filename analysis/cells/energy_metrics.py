@@ -143,7 +143,7 @@ def outside_rows(
     energy: BoundaryEnergy,
     reasons: Iterable[str],
 ) -> None:
-    """Joules of tokens outside of the code, a request for which these are known."""
+    """Return joules of tokens outside of the code, a request for which these are known."""
     count = float(outside.known.sum())
     why = [*reasons, *([] if count else ["solution_unknown"])]
     rows.add(f"j_per_request_outside_solution_{rule}", ratio(joules, count), why, energy=energy)
@@ -199,7 +199,7 @@ def attributed_rows(
     energy: BoundaryEnergy,
     reasons: Iterable[str],
 ) -> None:
-    """Joules of measured requests, of warm-up and filler, and of none, which sum to the gross; and how they spread."""
+    """Divide the gross among measured requests, warm-up and filler, and none; and say how the shares spread."""
     of_measured = None if split is None else split.energy_j[is_measured]
     parts = {
         "measured": None if of_measured is None else float(of_measured.sum()),

@@ -11,7 +11,7 @@ RAM_W = 45.0
 
 
 def paper_total_rows(rows: Sequence[Row]) -> list[Row]:
-    """``paper_total_j_per_request`` of a cell that has a GPU and RAPL's packages: their sum, and 45 W x the window.
+    """Return ``paper_total_j_per_request`` where there are a GPU and RAPL's packages: both, and 45 W x the window.
 
     A view by another's rule, of no boundary of ours; ``paper_outside_share`` is what of it is not the GPU's.
     """

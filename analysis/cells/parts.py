@@ -115,28 +115,17 @@ def _figures(cells: Sequence[Tabulated]) -> dict[str, Any]:
 
 
 def _answers(parts: Sequence[Answers | None]) -> dict[str, Any]:
-    tasks: list[list[dict[str, Any]] | None] = []
-    answers: list[list[dict[str, Any]] | None] = []
-    for part in parts:
-        if part is None:
-            tasks.append(None)
-            answers.append(None)
-            continue
-        judged = part.accuracy
+    def tasks(judged: Accuracy) -> list[dict[str, Any]]:
         counts = (judged.samples.tolist(), judged.base_passed.tolist(), judged.plus_passed.tolist())
         columns = zip(judged.task_id, *counts, strict=True)
-        tasks.append(
-            [{"task": task, "samples": n, "base": base, "plus": plus} for task, n, base, plus in columns]
-        )
-        answers.append(
-            [
-                {"task": task, "sample": sample, "print": value}
-                for (task, sample), value in part.prints.items()
-            ]
-        )
+        return [{"task": task, "samples": n, "base": base, "plus": plus} for task, n, base, plus in columns]
+
+    def prints(part: Answers) -> list[dict[str, Any]]:
+        return [{"task": task, "sample": n, "print": mark} for (task, n), mark in part.prints.items()]
+
     return {
-        "tasks": tasks,
-        "answers": answers,
+        "tasks": [None if part is None else tasks(part.accuracy) for part in parts],
+        "answers": [None if part is None else prints(part) for part in parts],
         "ungraded": [None if part is None else part.accuracy.reason for part in parts],
     }
 
@@ -164,10 +153,8 @@ def _phase(phases: Sequence[PhasePart | None]) -> dict[str, Any]:
 def _identities(identities: Sequence[Identity | None]) -> dict[str, Any]:
     known = [identity or Identity() for identity in identities]
     return {
-        "run_id": [identity.run_id for identity in known],
-        "boot_id": [identity.boot_id for identity in known],
-        "unreadable": [identity.unreadable for identity in known],
-        "wrong_traces": [identity.problem for identity in known],
+        **{name: _each(known, name) for name in ("run_id", "boot_id", "unreadable")},
+        "wrong_traces": _each(known, "problem"),
         "prints": [
             [{"trace": trace, "print": mark} for trace, mark in identity.prints] for identity in known
         ],
@@ -176,8 +163,7 @@ def _identities(identities: Sequence[Identity | None]) -> dict[str, Any]:
 
 def _stamps(stamps: Sequence[Stamp | None]) -> dict[str, Any]:
     return {
-        "content": [None if stamp is None else stamp.content for stamp in stamps],
-        "state": [None if stamp is None else stamp.state for stamp in stamps],
+        **{name: _each(stamps, name) for name in ("content", "state")},
         "files": [
             None
             if stamp is None

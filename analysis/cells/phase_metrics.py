@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 
@@ -33,33 +33,16 @@ METRICS = (
 _OF_THE_CELL = METRICS.index(OUTSIDE) + 1
 
 
-class FitCell(Protocol):
-    """What the fit looks at of a cell."""
-
-    @property
-    def key(self) -> CellKey:
-        """Name the cell."""
-
-    @property
-    def rows(self) -> PhaseRows | None:
-        """Give its work and its joules; None where it has none."""
-
-    @property
-    def counts(self) -> bool:
-        """Tell whether its joules are valid, so that the fit takes it."""
-
-    @property
-    def speculates(self) -> bool:
-        """Tell whether its engine drafted tokens."""
-
-
 class FitRow(NamedTuple):
     """A cell that the fit looks at, and nothing else of it."""
 
     key: CellKey
     rows: PhaseRows | None
+    """Its work and its joules; None where it has none."""
     counts: bool
+    """Whether its joules are valid, so that the fit takes it."""
     speculates: bool
+    """Whether its engine drafted tokens."""
 
 
 _Fitted = tuple[str, str, str]
@@ -78,11 +61,6 @@ class PhasePart:
     input: PhaseInput | None
     outside_known: float | None  # requests whose code is known; None: the cell is not graded
     speculates: bool = False  # its engine drafted tokens
-
-    @property
-    def rows(self) -> PhaseRows | None:
-        """Give what the fit takes of it."""
-        return None if self.input is None else self.input.rows(self.key.load)
 
 
 @dataclass(frozen=True)
@@ -112,7 +90,7 @@ class PhaseFigures:
 
 
 def keep(result: CellResult, *, valid: bool) -> PhasePart | None:
-    """None where the cell has no requests at all."""
+    """Keep what the rule needs of a cell; None where it has no requests at all."""
     if result.measured is None:
         return None
     said = result.record is not None and result.record.served.speculation is not None
@@ -129,12 +107,12 @@ def keep(result: CellResult, *, valid: bool) -> PhasePart | None:
     )
 
 
-def fit_variants(cells: Iterable[FitCell]) -> dict[_Fitted, PhaseFit]:
+def fit_variants(cells: Iterable[FitRow]) -> dict[_Fitted, PhaseFit]:
     """Fit every variant of a model at a setting of the boards to its valid cells alone.
 
     None where the engine of any of these cells drafted tokens.
     """
-    by_variant: dict[_Fitted, list[FitCell]] = {}
+    by_variant: dict[_Fitted, list[FitRow]] = {}
     for cell in cells:
         by_variant.setdefault(_variant(cell.key), []).append(cell)
     fits = {}

@@ -23,10 +23,10 @@ class TaskSet:
         return cls(name, told.get("tasks"))
 
     def count(self, tasks: int) -> str:
-        """``24 of 164``; where it is not known of how many, ``24``."""
+        """Return ``24 of 164``; where it is not known of how many, ``24``."""
         return f"{tasks}" if self.total is None else f"{tasks} of {self.total}"
 
     def words(self, tasks: int) -> str:
-        """``24 of 164 tasks of humaneval+``."""
+        """Return ``24 of 164 tasks of humaneval+``."""
         count = self.count(tasks)
         return f"{count} task{'s' if count != '1' else ''}" + (f" of {self.name}" if self.name else "")

@@ -119,13 +119,10 @@ def _objective(load: FindRate, bounds_ms: Mapping[str, float]) -> str:
 
 def _boards(run: OpenedRun, uuids: tuple[str, ...]) -> str:
     """Names of boards where the manifest has them, and what tells them apart."""
-    there = run.context.manifest.get("gpus")
-    known = [gpu for gpu in there if isinstance(gpu, dict)] if isinstance(there, list) else []
-    names = {str(gpu.get("uuid")): gpu.get("name") for gpu in known}
+    names = {str(gpu.get("uuid")): gpu.get("name") for gpu in run.context.gpus}
     return ", ".join(f"{names[uuid]} ({uuid})" if names.get(uuid) else uuid for uuid in uuids)
 
 
 def _processor(run: OpenedRun) -> str | None:
-    host = run.context.manifest.get("meter_host") or run.context.manifest.get("host")
-    cpu = host.get("cpu") if isinstance(host, dict) else None
+    cpu = run.context.host.get("cpu")
     return cpu if isinstance(cpu, str) else None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from analysis.cells.context import Context
@@ -47,13 +46,14 @@ def gains_beside(
     """Compare two runs' gains, joules being compared by ``pair``; None where none are, or none were measured."""
     if pair is None or pair.modelled:
         return None
-    boards = tuple(_boards(context) if pair.source == "nvml" else () for context in contexts)
+    first_boards, second_boards = (_boards(context) if pair.source == "nvml" else () for context in contexts)
+    boards = first_boards, second_boards
     widths = [half_widths(run_results, pair) for run_results in results]
     first, second = (None if bounds is None else bounds[1] for bounds in widths)
     return GainsBeside(
-        boards=(boards[0], boards[1]),
-        same_boards=_same((boards[0], boards[1]), contexts),
-        same_kind=_same_kind((boards[0], boards[1]), contexts),
+        boards=boards,
+        same_boards=_same(boards, contexts),
+        same_kind=_same_kind(boards, contexts),
         half_widths=(first, second),
         offset_half_w=max(
             filter(None, (offset_half_w(run_results, pair) for run_results in results)), default=None
@@ -76,10 +76,7 @@ def _same_kind(
 ) -> bool | None:
     kinds = []
     for read_here, context in zip(boards, contexts, strict=True):
-        there: Sequence[object] = context.manifest.get("gpus") or []
-        kinds.append(
-            {gpu.get("name") for gpu in there if isinstance(gpu, dict) and gpu.get("uuid") in read_here}
-        )
+        kinds.append({gpu.get("name") for gpu in context.gpus if gpu.get("uuid") in read_here})
     return kinds[0] == kinds[1] if kinds[0] and kinds[1] else None
 
 
@@ -93,6 +90,4 @@ def _boards(context: Context) -> tuple[str, ...]:
     calibration = context.manifest.get("sensor_calibration")
     devices = calibration.get("devices") if isinstance(calibration, dict) else None
     chosen = context.study.meter_settings.gpus if context.study else None
-    there: Sequence[object] = context.manifest.get("gpus") or []
-    listed = [gpu["uuid"] for gpu in there if isinstance(gpu, dict) and gpu.get("uuid")]
-    return tuple(sorted(devices or chosen or listed))
+    return tuple(sorted(devices or chosen or [gpu["uuid"] for gpu in context.gpus if gpu.get("uuid")]))

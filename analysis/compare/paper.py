@@ -28,6 +28,11 @@ class Configuration:
     quantisation: str
     pruned_last_layers: int
 
+    @property
+    def original(self) -> Configuration:
+        """Return the same model as it was, with answers as long."""
+        return Configuration(self.model, self.max_new_tokens, "none", 0)
+
 
 @dataclass(frozen=True)
 class PaperFigure:
@@ -45,7 +50,7 @@ class PaperFigure:
 
 
 def read_runs(path: Path = RUNS) -> dict[Configuration, np.ndarray]:
-    """GPU, CPU, RAM and total of every run, Wh, (runs, 4) by configuration.
+    """Return GPU, CPU, RAM and total of every run, Wh, (runs, 4) by configuration.
 
     Raises:
         TraceError: the file is missing, or a row cannot be read.
@@ -71,10 +76,10 @@ def paper_figures(runs: Mapping[Configuration, np.ndarray]) -> list[PaperFigure]
     means = {name: rows.mean(axis=0) for name, rows in runs.items()}
     figures = []
     for name, mean in sorted(means.items(), key=lambda entry: _order(entry[0])):
-        original = means.get(Configuration(name.model, name.max_new_tokens, "none", 0))
+        original = means.get(name.original)
         gpu, cpu, ram, total = (float(value) for value in mean)
         changes: tuple[float | None, ...] = (None, None, None, None)
-        if original is not None and name.quantisation + str(name.pruned_last_layers) != "none0":
+        if original is not None and name != name.original:
             base_gpu, base_total = float(original[0]), float(original[3])
             more = total - base_total
             changes = (gpu / base_gpu - 1, total / base_total - 1, more / total, 1 - (gpu - base_gpu) / more)
@@ -87,6 +92,6 @@ def _order(name: Configuration) -> tuple[str, int, int, str]:
 
 
 def spread(values: Iterable[float]) -> str | None:
-    """Smallest to largest in percent, or None of nothing: what a range in an abstract is."""
+    """Return smallest to largest in percent, or None of nothing: what a range in an abstract is."""
     known = sorted(values)
     return None if not known else f"{known[0] * 100:+.0f} to {known[-1] * 100:+.0f} %"

@@ -66,8 +66,3 @@ def _format(variant: Variant) -> tuple[str | None, tuple[str, ...]]:
     if ours.bits == 4 and ours.format_4bit != "fp4":
         differs = (*differs, "NF4 here, FP4 there")
     return ("bnb-int8" if ours.bits == 8 else "bnb-fp4"), differs
-
-
-def original_of(configuration: Configuration) -> Configuration:
-    """Return the same model as it was, with answers as long."""
-    return Configuration(configuration.model, configuration.max_new_tokens, "none", 0)

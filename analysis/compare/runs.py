@@ -196,11 +196,12 @@ def without_interval(estimate: RatioEstimate) -> RatioEstimate:
 def _estimate(
     reference: _Run, run: _Run, theirs: Point, mine: Point, name: str, meter: MeterKey | None, *, paired: bool
 ) -> RatioEstimate | None:
-    """One metric of a condition that both have; None where neither has it, and nothing says why."""
+    """Compare one metric of a condition that both have; None where neither has it, and nothing says why."""
     why = sorted({*theirs.why([name]), *mine.why([name])})
-    if metric(name).each_boundary and meter is None:
-        return _no_joules(reference, run, why)
-    of = meter if metric(name).each_boundary else None
+    each_boundary = metric(name).each_boundary
+    if each_boundary and meter is None:
+        return _without_meter(why, reference, run)
+    of = meter if each_boundary else None
     values, references = (side.results.by_block(theirs.condition, name, of) for side in (run, reference))
     if values and references:
         starts = [side.context.counted_by(theirs.variant) for side in (run, reference)]
@@ -209,10 +210,10 @@ def _estimate(
     return no_ratio(*why or ("no_valid_block",)) if values or references or why else None
 
 
-def _no_joules(reference: _Run, run: _Run, why: Sequence[str]) -> RatioEstimate:
-    """Say that a run has no joules at all, by its own reasons; or that both have, and of other boundaries."""
-    both = reference.results.pairs and run.results.pairs
-    return no_ratio(*(why if why and not both else ("no_common_boundary",)))
+def _without_meter(why: Sequence[str], reference: _Run, run: _Run) -> RatioEstimate:
+    """Say why no joules are compared: one run has none, and why, or they were measured at different boundaries."""
+    unmetered = not (reference.results.pairs and run.results.pairs)
+    return no_ratio(*(why if unmetered and why else ("no_common_boundary",)))
 
 
 def _ratio(

@@ -15,7 +15,7 @@ import numpy as np
 from analysis.cells.context import Context
 from analysis.cells.paper_total import RAM_W
 from analysis.compare.paper import Configuration, read_runs
-from analysis.compare.paper_match import answers, configuration_of, original_of
+from analysis.compare.paper_match import answers, configuration_of
 from analysis.compare.runs import names_of, without_interval
 from analysis.contrasts.starts import by_start, pairs_by_start
 from analysis.contrasts.statistics import RatioEstimate, effect_ratio, no_ratio, paired_ratio, unpaired_ratio
@@ -104,7 +104,7 @@ class _Both:
         """Return the study's baseline, where that is the model as it was."""
         name = self.context.baseline
         matched = None if name is None else configuration_of(model, name, self._tokens, self.paper)
-        if matched is None or isinstance(matched, str) or matched[0] != original_of(matched[0]):
+        if matched is None or isinstance(matched, str) or matched[0] != matched[0].original:
             return None
         return name
 
@@ -113,7 +113,7 @@ class _Both:
         return answers(self.context, self.paper)[0]
 
     def joules(self, configuration: Configuration, view: View) -> list[float]:
-        """J/request of the paper's runs."""
+        """Return J/request of the paper's runs."""
         joules: list[float] = (self.paper[configuration][:, view.column] * _J_PER_WH / REQUESTS).tolist()
         return joules
 
@@ -170,7 +170,7 @@ def _row(
     start_of = both.context.counted_by(side.variant)
     mine = pairs_by_start(ours, base, start_of)
     count, ours = len(ours), by_start(ours, start_of)
-    theirs, originals = both.joules(configuration, view), both.joules(original_of(configuration), view)
+    theirs, originals = both.joules(configuration, view), both.joules(configuration.original, view)
     absolute = unpaired_ratio(list(ours.values()), theirs)
     our_effect, effects = paired_ratio(*mine), effect_ratio(*mine, theirs, originals)
     if both.context.started_once(side.variant, baseline or side.variant):
@@ -180,7 +180,7 @@ def _row(
     elif baseline is None or side.variant == baseline:
         our_effect = effects = no_ratio("no_original" if baseline is None else "is_original")
     paper_effect = unpaired_ratio(theirs, originals)
-    if configuration == original_of(configuration):
+    if configuration == configuration.original:
         paper_effect = effects = no_ratio("is_original")
     return PaperRow(
         *side,

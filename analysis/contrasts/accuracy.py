@@ -31,7 +31,7 @@ assert POWER == 0.8  # noqa: S101 -- Z_95_80 is for this power
 
 
 def accuracy_contrast_rows(cells: Sequence[Answers], context: Context) -> list[Row]:
-    """``accuracy_vs_baseline`` and ``accuracy_vs_single``; Holm over each of these families."""
+    """Return ``accuracy_vs_baseline`` and ``accuracy_vs_single``; Holm over each of these families."""
     sides: dict[Condition, list[Answers]] = {}
     for cell in cells:
         sides.setdefault(Condition(cell.key.model, cell.key.variant, cell.key.load), []).append(cell)
@@ -52,7 +52,7 @@ def accuracy_contrast_rows(cells: Sequence[Answers], context: Context) -> list[R
 
 
 def sign_flip_p(differences: Floats) -> float:
-    """Two-sided: how often signs drawn at random give a mean as far from 0. Exact where few tasks differ."""
+    """Compute p, two-sided: how often signs drawn at random give a mean as far from 0. Exact where few tasks differ."""
     changed = differences[differences != 0]
     if not changed.size:
         return 1.0
@@ -66,7 +66,7 @@ def sign_flip_p(differences: Floats) -> float:
 
 
 def mcnemar_p(differences: Floats) -> float:
-    """Exact and two-sided, of tasks with one sample each: (k,) of -1, 0 and 1."""
+    """Compute McNemar's p, exact and two-sided, of tasks with one sample each: (k,) of -1, 0 and 1."""
     gained, lost = int((differences > 0).sum()), int((differences < 0).sum())
     if gained + lost == 0:
         return 1.0

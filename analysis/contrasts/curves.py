@@ -13,7 +13,7 @@ from analysis.cells.context import Context
 from analysis.cells.rows import Row
 from analysis.contrasts.paired_blocks import CellFigures, key_of, value_row
 from analysis.contrasts.starts import means_of
-from analysis.contrasts.statistics import MIN_BLOCKS, agree, geometric_mean, student_t
+from analysis.contrasts.statistics import MIN_BLOCKS, geometric_mean, student_t, why_no_interval
 from analysis.keys import Condition, MeterKey
 from traces.layout import board_of
 
@@ -41,7 +41,7 @@ class Saturation:
 
     @property
     def half_at(self) -> float:
-        """The concurrency at which both cost the same; NaN where a request costs nothing of its own."""
+        """Return the concurrency at which both cost the same; NaN where a request costs nothing of its own."""
         return self.shared_j / self.own_j if self.own_j > 0 else np.nan
 
 
@@ -53,7 +53,7 @@ _PARTS: dict[str, Callable[[Saturation], float]] = {
 
 
 def curve_rows(figures: CellFigures, meter: MeterKey, context: Context) -> list[Row]:
-    """``saturation`` of each variant, and ``crossover`` of each but the baseline."""
+    """Return ``saturation`` of each variant, and ``crossover`` of each but the baseline."""
     rows: list[Row] = []
     curves = {(side.model, side.variant, board_of(side.load) or "") for side in figures.sides}
     for model, variant, board in sorted(curves):
@@ -67,7 +67,7 @@ def curve_rows(figures: CellFigures, meter: MeterKey, context: Context) -> list[
 
 
 def saturation(concurrency: Floats, joules: Floats) -> Saturation:
-    """Least squares of relative errors, neither part negative.
+    """Fit by least squares of relative errors, neither part negative.
 
     What a step costs for its weights is shared by the batch, the rest is a request's own: so joules fall as 1 over
     the concurrency towards ``own_j``.
@@ -91,7 +91,6 @@ def crossing(concurrency: Floats, logs: Floats) -> Crossing:
     fine = np.array([np.interp(at, np.log(concurrency), block) for block in logs])
     mean = fine.mean(axis=0)
     turns = np.flatnonzero(np.sign(mean[1:]) * np.sign(mean[:-1]) < 0)
-    enough = logs.shape[0] >= MIN_BLOCKS
     if not turns.size:
         return Crossing(None, None, None, "no_crossover")
     if turns.size > 1:
@@ -99,10 +98,8 @@ def crossing(concurrency: Floats, logs: Floats) -> Crossing:
     place = int(turns[0])
     share = mean[place] / (mean[place] - mean[place + 1])
     value = float(np.exp(at[place] + share * (at[place + 1] - at[place])))
-    if not enough:
-        return Crossing(value, None, None, "too_few_blocks")
-    if all(map(agree, logs.T)):
-        return Crossing(value, None, None, "blocks_agree")
+    if (why := why_no_interval(logs.shape[0] - 1, logs.T)) is not None:
+        return Crossing(value, None, None, why)
     centre, half = student_t(fine.T)
     possible = [place, place + 1, *np.flatnonzero(np.abs(centre) <= half).tolist()]
     first, last = min(possible), max(possible)

@@ -24,7 +24,7 @@ _METRICS = ("j_per_request", "power_mean_w", "request_rate")
 
 
 def drift_rows(rows: Sequence[Row], nodes: Mapping[CellKey, str] | None = None) -> list[Row]:
-    """Rows ``<metric>_drift`` of contrast ``drift`` (last over first block), and cells' joules marked in ``rows``.
+    """Return rows ``<metric>_drift`` of contrast ``drift`` (last over first block), and mark cells' joules in ``rows``.
 
     A side needs five valid blocks. Where its joules, watts or rate moved by more than 10 % and p is below 1 %, all its
     joules become invalid. A side that ran on several nodes has none: its blocks are no sequence in time.
@@ -49,7 +49,7 @@ def drift_rows(rows: Sequence[Row], nodes: Mapping[CellKey, str] | None = None) 
 
 
 def drifted_in(drifts: Sequence[Row]) -> set[tuple[Condition, MeterKey | None]]:
-    """Of which sides ``drift_rows`` says, by which meter, that their joules are not to be believed."""
+    """Find the sides, and the meters, of which ``drift_rows`` says that their joules are not to be believed."""
     return {
         (Condition.of(row), MeterKey.of(row))
         for row in drifts

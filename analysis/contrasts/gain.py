@@ -25,7 +25,7 @@ def gain_of_ratio(figures: CellFigures, top: Condition, bottom: Condition, meter
     used, why = paired_blocks(figures, top, bottom, meter, "j_per_request")
 
     def known(side: Condition, metric: str) -> list[float]:
-        """Mean watts, or half-widths, in these blocks."""
+        """Return mean watts, or half-widths, in these blocks."""
         shown = [figures.get(side, block, meter, metric) for block in used]
         values = [cell.value if metric == "power_mean_w" else cell.hi for cell in shown]
         return [value for value in values if value is not None]
@@ -50,7 +50,7 @@ def gain_of_ratio(figures: CellFigures, top: Condition, bottom: Condition, meter
 
 
 def gain_rows(key: Row, metric: str, estimate: RatioEstimate, factors: Factors | None) -> Iterable[Row]:
-    """``<metric>_gain``: the ratio and, as an interval of the kind ``gain``, what the meter leaves open in it."""
+    """Return ``<metric>_gain``: the ratio and, as an interval of the kind ``gain``, what the meter leaves open."""
     if factors is None or estimate.ratio is None:
         return []
     bounds = estimate.ratio * factors[0], estimate.ratio * factors[1]

@@ -44,7 +44,7 @@ class CellWindow:
 def neighbour_rows(
     beside: Sequence[Row], alone: Sequence[Row], windows: Mapping[CellKey, CellWindow]
 ) -> list[Row]:
-    """Rows of ``tables/neighbours`` from the cell rows of a run and of its ``alone/``; ``windows`` of the run."""
+    """Make ``tables/neighbours`` from the cell rows of a run and of its ``alone/``; ``windows`` are the run's."""
     near, far = CellFigures(beside), CellFigures(alone)
     meters = [meter for meter in far.meters if meter in near.meters]
     rows = []

@@ -16,7 +16,13 @@ from scipy.special import stdtrit
 from analysis.arrays import Floats
 from analysis.cells.rows import Row
 from analysis.contrasts.paired_blocks import CellFigures, ratio_row
-from analysis.contrasts.statistics import RatioEstimate, agree, estimate_of, geometric_mean, no_ratio
+from analysis.contrasts.statistics import (
+    RatioEstimate,
+    estimate_of,
+    geometric_mean,
+    no_ratio,
+    why_no_interval,
+)
 from analysis.keys import Condition, MeterKey
 from traces.layout import CellKey
 
@@ -25,7 +31,7 @@ _Unit = tuple[int, str]  # a block on a node
 
 
 def node_rows(rows: Sequence[Row], nodes: Mapping[CellKey, str]) -> list[Row]:
-    """Rows of ``tables/nodes``: of each side on each node, and of each node; none where a run has a single node."""
+    """Make ``tables/nodes``: each side on each node, and each node; no rows where a run has a single node."""
     names = sorted(set(nodes.values()))
     if len(names) < 2:
         return []
@@ -73,10 +79,8 @@ def _ratio(by_node: Mapping[str, Floats], node: str) -> RatioEstimate:
     means = {name: float(effects.mean()) for name, effects in by_node.items()}
     centre, blocks = means[node] - float(np.mean(list(means.values()))), by_node[node].size
     freedom = sum(effects.size - 1 for effects in by_node.values())
-    if freedom < 2:
-        return estimate_of(centre, blocks, reason="too_few_blocks")
-    if all(map(agree, by_node.values())):
-        return estimate_of(centre, blocks, reason="blocks_agree")
+    if (why := why_no_interval(freedom, by_node.values())) is not None:
+        return estimate_of(centre, blocks, reason=why)
     variance = sum(float(((effects - effects.mean()) ** 2).sum()) for effects in by_node.values()) / freedom
     count = len(by_node)
     weights = {name: ((name == node) - 1 / count) ** 2 / effects.size for name, effects in by_node.items()}

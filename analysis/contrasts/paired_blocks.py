@@ -54,7 +54,7 @@ class CellFigures:
         self.meters = sorted({meter for _, meter, _ in self._figures if meter is not None})
 
     def blocks(self, side: Condition, other: Condition) -> list[int]:
-        """Blocks that both sides have."""
+        """Return blocks that both sides have."""
         return sorted(self._blocks.get(side, set()) & self._blocks.get(other, set()))
 
     def node(self, side: Condition, block: int) -> str | None:
@@ -82,7 +82,7 @@ class CellFigures:
 def paired_blocks(
     figures: CellFigures, side: Condition, other: Condition, meter: MeterKey | None, metric: str
 ) -> tuple[list[int], tuple[str, ...]]:
-    """Blocks in which both sides are valid and positive; where there is none, the reasons.
+    """Return blocks in which both sides are valid and positive; where there is none, the reasons.
 
     Where both sides of some blocks ran on one node, the blocks whose sides did not are left out (``nodes_differ``).
     Where no block is so, all are taken, and the ratio holds the nodes' difference too: ``node_confounded``.

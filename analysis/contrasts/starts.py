@@ -15,12 +15,11 @@ from scipy.special import stdtrit
 from analysis.arrays import Floats
 from analysis.contrasts.statistics import (
     BOTH_SIDES,
-    MIN_BLOCKS,
     RatioEstimate,
-    agree,
     estimate_of,
     logs_of,
     paired_ratio,
+    why_no_interval,
 )
 
 MIN_STARTS = 3
@@ -56,20 +55,20 @@ def ratio_over_starts(
 
 
 def means_of(logs: Floats, starts: Sequence[int]) -> Floats:
-    """Means (m, ...) over the blocks (k, ...) of each start, in the order of starts."""
+    """Return means (m, ...) over the blocks (k, ...) of each start, in the order of starts."""
     known, of = np.unique(np.asarray(starts), return_inverse=True)
     return np.array([logs[of == place].mean(axis=0) for place in range(known.size)])
 
 
 def geometric_means(values: Sequence[float], starts: Sequence[int]) -> list[float]:
-    """Geometric means of positive values (k,), one a start; the values themselves where none share one."""
+    """Return geometric means of positive values (k,), one a start; the values themselves where none share one."""
     if len(set(starts)) == len(values):
         return list(values)
     return [float(value) for value in np.exp(means_of(logs_of(values), starts))]
 
 
 def by_start(values: Mapping[int, float], start_of: StartOf) -> dict[int, float]:
-    """Geometric means of positive values by block, by start; the values by block where none share one."""
+    """Return geometric means of positive values by block, by start; the values by block where none share one."""
     starts = [start_of(block) for block in values]
     if len(set(starts)) == len(starts):
         return dict(values)
@@ -79,14 +78,14 @@ def by_start(values: Mapping[int, float], start_of: StartOf) -> dict[int, float]
 def pairs_by_start(
     values: Mapping[int, float], others: Mapping[int, float], start_of: StartOf
 ) -> tuple[list[float], list[float]]:
-    """Both sides of the blocks that both have, as ``by_start`` has them: a start's means are of the same blocks."""
+    """Pair both sides in the blocks that both have, by start: a start's two means are of the same blocks."""
     both = sorted(values.keys() & others.keys())
     ours, theirs = (by_start({block: side[block] for block in both}, start_of) for side in (values, others))
     return list(ours.values()), list(theirs.values())
 
 
 def within_starts(logs: Floats, starts: Sequence[int]) -> tuple[Floats, Floats]:
-    """Means (...) and half-widths (...) of intervals that hold for these starts, over the last axis of ``logs``.
+    """Return means (...) and half-widths (...) of intervals that hold for these starts, over the last axis of ``logs``.
 
     The mean of the m starts' means, and the spread of the k blocks (..., k) around these: t(k - m), k > m.
     """
@@ -101,10 +100,7 @@ def within_starts(logs: Floats, starts: Sequence[int]) -> tuple[Floats, Floats]:
 def _of_these_starts(logs: Floats, starts: Sequence[int]) -> RatioEstimate:
     count = len(set(starts))
     why = "one_engine_start" if count == 1 else "too_few_starts"
-    lacking = (
-        "too_few_blocks" if logs.size - count < MIN_BLOCKS - 1 else "blocks_agree" if agree(logs) else None
-    )
-    if lacking is not None:
+    if (lacking := why_no_interval(logs.size - count, [logs])) is not None:
         centre = float(means_of(logs, starts).mean())
         return replace(estimate_of(centre, logs.size), reasons=(lacking, why))
     mean, half = within_starts(logs, starts)

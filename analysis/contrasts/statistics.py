@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -51,8 +51,15 @@ def agree(values: Floats) -> bool:
     return float(np.ptp(values)) <= ROUNDING * max(1.0, float(np.abs(values).max()))
 
 
+def why_no_interval(freedom: int, groups: Iterable[Floats]) -> str | None:
+    """Say why groups of values with so many degrees of freedom have no interval; None where they have one."""
+    if freedom < MIN_BLOCKS - 1:
+        return "too_few_blocks"
+    return "blocks_agree" if all(map(agree, groups)) else None
+
+
 def student_t(logs: Floats) -> tuple[Floats, Floats]:
-    """Means (...) and half-widths (...) of Student's t intervals over the last axis of ``logs`` (..., k), k > 1."""
+    """Return means (...) and half-widths (...) of t intervals over the last axis of ``logs`` (..., k), k > 1."""
     blocks = logs.shape[-1]
     quantile = float(stdtrit(blocks - 1, BOTH_SIDES))
     return logs.mean(axis=-1), quantile * logs.std(axis=-1, ddof=1) / np.sqrt(blocks)
@@ -74,10 +81,8 @@ def paired_ratio(numerators: Sequence[float], denominators: Sequence[float]) -> 
         return no_ratio("no_valid_block")
     logs = logs_of(numerators) - logs_of(denominators)
     centre, blocks = float(logs.mean()), int(logs.size)
-    if blocks < MIN_BLOCKS:
-        return estimate_of(centre, blocks, reason="too_few_blocks")
-    if agree(logs):
-        return estimate_of(centre, blocks, reason="blocks_agree")
+    if (why := why_no_interval(blocks - 1, [logs])) is not None:
+        return estimate_of(centre, blocks, reason=why)
     estimate = estimate_of(centre, blocks, half=float(student_t(logs)[1]), p=p_value(logs))
     return replace(estimate, minimum_detectable=float(np.exp(minimum_detectable(logs))))
 
@@ -100,14 +105,22 @@ def estimate_of(
     reason: str | None = None,
     p: float | None = None,
 ) -> RatioEstimate:
-    """Make an estimate from the logarithm of a ratio and half its interval's width, or the reason why it has none."""
+    """Make an estimate from the logarithm of a ratio and half its interval's width, or the reason why it has none.
+
+    Args:
+        centre: the ratio's natural logarithm.
+        blocks: how many values it is of.
+        half: half the width of the interval of the logarithm.
+        reason: the code of why there is no interval.
+        p: of the ratio against 1.
+    """
     lo, hi = (None, None) if half is None else (float(np.exp(centre - half)), float(np.exp(centre + half)))
     reasons = () if reason is None else (reason,)
     return RatioEstimate(float(np.exp(centre)), lo, hi, blocks, reasons, p=p, half_log=half)
 
 
 def logs_of(values: Sequence[float]) -> Floats:
-    """Natural logarithms (k,) of positive values."""
+    """Return natural logarithms (k,) of positive values."""
     return np.log(np.asarray(values, dtype=np.float64))
 
 
@@ -155,10 +168,8 @@ def _welch(plus: Sequence[Floats], minus: Sequence[Floats]) -> RatioEstimate:
     sides = [*plus, *minus]
     centre = float(sum(logs.mean() for logs in plus) - sum(logs.mean() for logs in minus))
     blocks = min(logs.size for logs in sides)
-    if blocks < MIN_BLOCKS:
-        return estimate_of(centre, blocks, reason="too_few_blocks")
-    if all(map(agree, sides)):
-        return estimate_of(centre, blocks, reason="blocks_agree")
+    if (why := why_no_interval(blocks - 1, sides)) is not None:
+        return estimate_of(centre, blocks, reason=why)
     errors = [float(logs.var(ddof=1)) / logs.size for logs in sides]
     error = sum(errors)
     freedom = error**2 / sum(
@@ -169,7 +180,7 @@ def _welch(plus: Sequence[Floats], minus: Sequence[Floats]) -> RatioEstimate:
 
 
 def p_value(logs: Floats) -> float:
-    """Two-sided, Student's t: how likely values as far from 0 are where their mean is 0; they must not all be equal."""
+    """Compute p, two-sided by Student's t, of a mean as far from 0 as that of these values, not all of them equal."""
     error = float(logs.std(ddof=1)) / np.sqrt(logs.size)
     return float(2 * stdtr(logs.size - 1, -abs(float(logs.mean())) / error))
 
@@ -187,7 +198,7 @@ def minimum_detectable(values: Floats) -> float:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's step-down adjustment (Holm 1979): the chance of any false finding in the family is at most the level."""
+    """Adjust by Holm's step-down (Holm 1979): the chance of any false finding in the family is at most the level."""
     order = np.argsort(p_values, kind="stable")
     count, highest = len(p_values), 0.0
     adjusted = [0.0] * count

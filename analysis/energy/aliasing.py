@@ -46,7 +46,7 @@ class Aliasing:
 
     @property
     def figure(self) -> tuple[float | None, float]:
-        """The figure behind the verdict, a ratio, and its bound."""
+        """Return the figure behind the verdict, a ratio, and its bound."""
         off, bound = self.average_off, self.average_bound
         if off is not None and bound is not None and (self.average_clears or self._average_convicts):
             return abs(off), bound

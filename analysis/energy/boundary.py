@@ -50,12 +50,12 @@ class BoundaryEnergy:
 
     @property
     def samples(self) -> int:
-        """Readings inside the window of the device that was read least."""
+        """Return readings inside the window of the device that was read least."""
         return min(device.samples for device in self.devices)
 
     @property
     def gap_s(self) -> float:
-        """The longest stretch without a reading of any device."""
+        """Return the longest stretch without a reading of any device."""
         return max(device.gap_s for device in self.devices)
 
     @property
@@ -89,7 +89,7 @@ def boundary_energies(
 
 
 def rank(boundary: str, source: str) -> tuple[bool, int, str, str]:
-    """Sorts what is shown where there is room for one: measured before modelled, GPU before wall before CPU."""
+    """Sort what is shown where there is room for one: measured before modelled, GPU before wall before CPU."""
     order = ("gpu", "host", "cpu", "dram")
     place = order.index(boundary) if boundary in order else len(order)
     return source == "modelled", place, boundary, source

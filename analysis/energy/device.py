@@ -72,27 +72,27 @@ class _Witnesses:
 
     @property
     def counter_j(self) -> float | None:
-        """Joules by the counter."""
+        """Return joules by the counter."""
         return None if self.counter.curve is None else self.counter.curve.total_j
 
     @property
     def power_j(self) -> float | None:
-        """Joules by the integral of power."""
+        """Return joules by the integral of power."""
         return None if self.power is None else self.power.curve.total_j
 
     @property
     def power_error_j(self) -> float | None:
-        """The standard error of that integral."""
+        """Return the standard error of that integral."""
         return None if self.power is None else self.power.error_j
 
     @cached_property
     def method(self) -> str | None:
-        """The first of ``_METHODS`` that holds."""
+        """Name the first of ``_METHODS`` that holds."""
         return next((name for name, holds in _METHODS if holds(self)), None)
 
     @property
     def curve(self) -> Curve | None:
-        """Cumulative joules by the method that is believed."""
+        """Return cumulative joules by the method that is believed."""
         if self.method == "counter":
             return self.counter.curve
         return None if self.power is None else self.power.curve
@@ -107,7 +107,7 @@ class _Witnesses:
 
     @cached_property
     def gap_s(self) -> float:
-        """The longest stretch without a reading of the method; a reading without a value is none."""
+        """Return the longest stretch without a reading of the method; a reading without a value is none."""
         return longest_gap_s(self._seen_ns, self.window) if self._seen_ns.size else self.window.seconds
 
     @property
@@ -129,7 +129,7 @@ def device_energy(
     sensors: Sensors | None = None,
     events: tuple[Moments, ...] = (),
 ) -> DeviceEnergy:
-    """Joules of ``series`` in ``window``, by both methods, and which of them is used.
+    """Compute the joules of ``series`` in ``window``, by both methods, and which of them is used.
 
     ``events`` are sets of moments at which the load acted: they show power that is periodic with the sensor.
     """

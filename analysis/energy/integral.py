@@ -66,12 +66,12 @@ class PowerSeries:
 
     @cached_property
     def counter_gap_bound_s(self) -> float:
-        """The same of the counter, which is read at a rate of its own."""
+        """Return the bound of the counter's gaps, which is read at a rate of its own."""
         return _gap_bound_s(self.energy_t_ns)
 
     @cached_property
     def gap_bound_s(self) -> float:
-        """The longest stretch without a reading that is not a gap."""
+        """Return the longest stretch without a reading that is not a gap."""
         return _gap_bound_s(self.t_ns)
 
 
@@ -92,11 +92,11 @@ class Curve:
 
     @property
     def total_j(self) -> float:
-        """Joules of the whole window."""
+        """Return joules of the whole window."""
         return float(self.energy_j[-1])
 
     def at(self, t_s: Floats) -> Floats:
-        """Cumulative joules at each of ``t_s``, clamped to the window."""
+        """Return cumulative joules at each of ``t_s``, clamped to the window."""
         return np.interp(t_s, self.t_s, self.energy_j)
 
     def scaled_to(self, total_j: float) -> Curve:
@@ -115,7 +115,7 @@ class Integral:
 
     @property
     def error_j(self) -> float | None:
-        """The standard error of the total."""
+        """Return the standard error of the total."""
         if self.error is None:
             return None
         seconds = float(self.curve.t_s[-1])
@@ -124,7 +124,7 @@ class Integral:
 
     @property
     def rhythm_j2(self) -> float:
-        """The part of the total's variance that the load's rhythm leaves open."""
+        """Return the part of the total's variance that the load's rhythm leaves open."""
         return 0.0 if self.rhythm is None else self.rhythm.variance_j2
 
 

@@ -91,7 +91,7 @@ class Coherence:
 
     @property
     def value(self) -> float:
-        """From 0 to 1; NaN of no moments."""
+        """Return how alike the moments' phases are, from 0 to 1; NaN of no moments."""
         return float(np.abs(self._sum / self._moments)) if self._moments else float("nan")
 
     def add(self, t_ns: Ints) -> None:

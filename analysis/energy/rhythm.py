@@ -117,7 +117,7 @@ def rhythm_of(
 
 
 def coherent_lines(pulse: Pulse) -> Floats:
-    """Frequencies (Hz) at which moments keep a phase through a window, ascending; empty where they keep none."""
+    """Return frequencies (Hz) at which moments keep a phase through a window, ascending; empty where they keep none."""
     if pulse.moments < MIN_EVENTS:
         return np.zeros(0)
     seconds, bin_s, counts = pulse.window.seconds, pulse.bin_s, pulse.counts

@@ -105,7 +105,7 @@ def _rhythm(changes_s: Floats, update_s: float, poll_s: float) -> tuple[Floats, 
 
 
 def variogram(power_w: Floats, distance: int) -> float:
-    """Half the mean square difference of readings that lie ``distance`` apart; 0 where there are none."""
+    """Return half the mean square difference of readings that lie ``distance`` apart; 0 where there are none."""
     if power_w.size <= distance:
         return 0.0
     return float(np.mean(np.square(power_w[distance:] - power_w[:-distance])) / 2)
@@ -136,7 +136,7 @@ def sampling_error(readings: Updates, sensor: Sensor) -> SamplingError | None:
 
 
 def edges_error_j(readings: Updates, sensor: Sensor, seconds: float) -> float:
-    """Standard error that steps of power near a window's edges leave in its integral.
+    """Return the standard error that steps of power near a window's edges leave in its integral.
 
     A step at an edge shows as a ramp as long as a look, drawn between readings: half of what a ramp of length w takes
     from one side to the other, an eighth of step x w, lies on the wrong side. Where readings are not well placed, they
@@ -161,7 +161,7 @@ def edges_error_j(readings: Updates, sensor: Sensor, seconds: float) -> float:
 
 
 def holes_error_j(polled_s: Floats, readings: Updates, sensor: Sensor) -> float:
-    """Standard error that missing readings leave in an integral, which goes straight over a hole.
+    """Return the standard error that missing readings leave in an integral, which goes straight over a hole.
 
     Power may have gone as far from that line as readings that lie so far apart differ elsewhere.
 

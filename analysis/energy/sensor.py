@@ -54,13 +54,13 @@ class Gain:
     offset_half_w: float | None = BOARD_OFFSET_W
 
     def applied(self, shown_j: Floats | float, seconds: Floats | float) -> Any:
-        """True joules of as many seconds."""
+        """Correct the joules that a board showed over so many seconds."""
         return shown_j * self.factor + self.offset_w * seconds
 
 
 @dataclass(frozen=True)
 class Said:
-    """What is stated of a log's readings, where nothing was watched."""
+    """A statement on a log's readings, where nothing was watched."""
 
     averages_s: float | None  # each is the mean over so long; None: since the one before
     clock_uncertainty_s: float  # half-width of what is not known of their place in time

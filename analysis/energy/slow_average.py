@@ -25,7 +25,7 @@ class Slow:
     sees_everything: bool  # calibration found that it leaves no time out
 
     def beside(self, fast: Integral) -> Averages:
-        """Both, for the look at aliasing."""
+        """Give both, for the look at aliasing."""
         return Averages(
             slow_j=self.integral.curve.total_j,
             fast_j=fast.curve.total_j,

@@ -19,7 +19,17 @@ _DIGEST = b'["#"'
 
 
 @dataclass(frozen=True)
-class Expected:
+class AboutOutputs:
+    """Hold what is known of n outputs beside the outputs themselves."""
+
+    ends: tuple[int, ...]  # (n,) of each frame
+    floats: tuple[bool, ...]  # (n,)
+    same_is_right: tuple[bool, ...]  # (n,)
+    cpu_s: tuple[float, ...]  # (n,)
+
+
+@dataclass(frozen=True)
+class Expected(AboutOutputs):
     """A list of n inputs and, for each, the frame in which its output came, whether evalplus calls it floats, whether
     an output with the same encoding is right without a look at it, and the CPU seconds that it took.
 
@@ -28,19 +38,15 @@ class Expected:
 
     read_inputs: Callable[[], bytes]
     read_frames: Callable[[], bytes]
-    ends: tuple[int, ...]  # (n,) of each frame
-    floats: tuple[bool, ...]  # (n,)
-    same_is_right: tuple[bool, ...]  # (n,)
-    cpu_s: tuple[float, ...]  # (n,)
 
     @cached_property
     def inputs(self) -> bytes:
-        """A JSON list of them, each a list of arguments."""
+        """Return a JSON list of them, each a list of arguments."""
         return self.read_inputs()
 
     @cached_property
     def frames(self) -> bytes:
-        """One after the other, as they were sent."""
+        """Return them one after the other, as they were sent."""
         return self.read_frames()
 
     def output(self, index: int) -> Any:
@@ -70,7 +76,7 @@ class Expected:
 
     @property
     def encoded_bytes(self) -> tuple[int, ...]:
-        """How much a right candidate encodes for each output: its frame, or what is behind a digest."""
+        """Return how much a right candidate encodes for each output: its frame, or what is behind a digest."""
         return tuple(map(self._encoded_bytes, range(len(self.ends))))
 
     def _encoded_bytes(self, index: int) -> int:
@@ -82,7 +88,7 @@ class Expected:
 
     @property
     def cpu_limits_s(self) -> tuple[float, ...]:
-        """The CPU seconds that a candidate may take for each input."""
+        """Return the CPU seconds that a candidate may take for each input."""
         return tuple(max(_MIN_LIMIT_S, _REFERENCE_FACTOR * seconds) for seconds in self.cpu_s)
 
 

@@ -28,12 +28,8 @@ class Oracle:
         self._entry_point = entry_point
         self._suite = suite
         self._any_zero = any_zero(suite, entry_point)
-        self._atol = atol
-
-    @property
-    def atol(self) -> float:
-        """Return the absolute tolerance for the next output."""
-        return self._atol
+        self.atol = atol
+        """The absolute tolerance for the next output."""
 
     def accepts(self, arguments: list[Any], output: Any, expected: Any) -> bool:
         """Say whether evalplus would take this output; whatever cannot be compared is wrong."""
@@ -45,21 +41,21 @@ class Oracle:
 
     def note(self, *, floats: bool) -> None:
         """Take in whether the output expected here is made of floats; ``find_zero`` keeps the tolerance that it has."""
-        if floats and self._atol == 0 and not self._any_zero:
-            self._atol = 1e-6
+        if floats and self.atol == 0 and not self._any_zero:
+            self.atol = 1e-6
 
     def _accepts(self, arguments: list[Any], output: Any, expected: Any) -> bool:
         if self._any_zero:
-            return abs(_polynomial(arguments[0], _plain(output))) <= self._atol
-        exact = is_match(self._suite, self._entry_point, arguments, output, expected, self._atol)
+            return abs(_polynomial(arguments[0], _plain(output))) <= self.atol
+        exact = is_match(self._suite, self._entry_point, arguments, output, expected, self.atol)
         self.note(floats=is_floats(expected))
-        if exact or self._atol == 0:
+        if exact or self.atol == 0:
             return exact
         if type(output) is not type(expected) or isinstance(output, Subclassed):
             return False
         if isinstance(expected, (list, tuple)) and len(output) != len(expected):
             return False
-        return bool(np.allclose(_plain(output), _plain(expected), rtol=1e-07, atol=self._atol))
+        return bool(np.allclose(_plain(output), _plain(expected), rtol=1e-07, atol=self.atol))
 
 
 def own_encoding_is_right(entry_point: str, encoded: bytes, suite: str = "humaneval") -> bool:

@@ -8,7 +8,7 @@ import queue
 import re
 from collections.abc import Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import fields
 from functools import partial
 from itertools import accumulate
 from typing import Any
@@ -17,7 +17,7 @@ from pydantic import TypeAdapter
 
 from analysis.grading.arguments import are_tagged, encoded_arguments
 from analysis.grading.cache import Cache, content_key
-from analysis.grading.expected import Expected, TaskAnswers
+from analysis.grading.expected import AboutOutputs, Expected, TaskAnswers
 from analysis.grading.isolation.launch import Launcher
 from analysis.grading.isolation.sandbox import Job, Sandbox, SandboxDiedError
 from analysis.grading.isolation.traffic import HEADER, Frame
@@ -185,21 +185,12 @@ def _keep(dataset: Dataset, task: Task, answers: TaskAnswers, cache: Cache, laun
     phases = {"base": answers.base, "plus": answers.plus}
     for name, phase in phases.items():
         cache.put_bytes(_key(dataset, task, launcher, f"outputs of {name}"), phase.frames)
-    about = [_About(phase.ends, phase.floats, phase.same_is_right, phase.cpu_s) for phase in phases.values()]
-    cache.put(_key(dataset, task, launcher, "about outputs"), [asdict(phase) for phase in about])
+    names = [field.name for field in fields(AboutOutputs)]
+    about = [{name: getattr(phase, name) for name in names} for phase in phases.values()]
+    cache.put(_key(dataset, task, launcher, "about outputs"), about)
 
 
-@dataclass(frozen=True)
-class _About:
-    """Hold what is kept of ``Expected`` beside the outputs."""
-
-    ends: tuple[int, ...]
-    floats: tuple[bool, ...]
-    same_is_right: tuple[bool, ...]
-    cpu_s: tuple[float, ...]
-
-
-_ABOUT = TypeAdapter(tuple[_About, _About])
+_ABOUT = TypeAdapter(tuple[AboutOutputs, AboutOutputs])
 
 
 def _kept(dataset: Dataset, task: Task, cache: Cache, launcher: Launcher) -> TaskAnswers | None:

@@ -44,7 +44,7 @@ def grade_samples(
 
 
 def pass_at_every_k(grades: Iterable[tuple[str, bool, bool]]) -> dict[str, dict[str, float]]:
-    """pass@k by k (as text, as in JSON) and kind, of (task, base, plus); k up to the fewest samples of a task."""
+    """Compute pass@k by k (as text, for JSON) and kind, of (task, base, plus); k to the fewest samples of a task."""
     tasks: dict[str, list[tuple[bool, bool]]] = {}
     for task_id, base, plus in grades:
         tasks.setdefault(task_id, []).append((base, plus))

@@ -36,7 +36,7 @@ MOST_REQUESTS = 1_000_000
 
 
 class Kept:
-    """What is kept of one run, for its study and manifest as they are now."""
+    """The results that are kept of one run, for its study and manifest as they are now."""
 
     def __init__(self, run: RunDir, context: Context) -> None:
         """Read nothing yet."""

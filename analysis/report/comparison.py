@@ -17,8 +17,8 @@ from analysis.report.figures.ratios import RatioMark, ratio_plot, rows_height
 from analysis.report.pages.templates import rendered
 from analysis.report.tables.table import TextTable
 from analysis.report.words.gains import beside_words
-from analysis.results.headline import ESTIMATED, significant, with_bounds
-from analysis.results.sentences import effect_words
+from analysis.results.headline import ESTIMATED
+from analysis.results.sentences import effect_words, significant, with_bounds
 from analysis.validity.reasons import EXPLANATIONS
 from traces.atomic import write_text
 

@@ -12,8 +12,8 @@ from analysis.opened import OpenedRun
 from analysis.report.figures.catalogue import drawings_of
 from analysis.report.pages.templates import rendered
 from analysis.report.tables.table import TextTable
-from analysis.results.headline import significant, with_bounds
 from analysis.results.points import Results
+from analysis.results.sentences import significant, with_bounds
 from starwatt_errors import TraceError
 from traces.atomic import read_json
 

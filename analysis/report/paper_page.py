@@ -14,8 +14,7 @@ from analysis.report.figures.ratios import RatioMark, ratio_plot, rows_height
 from analysis.report.pages.templates import rendered
 from analysis.report.tables.papers_figures import papers_figures
 from analysis.report.tables.table import Columns, TextTable, table_of
-from analysis.results.headline import ratio_words, significant
-from analysis.results.sentences import effect_words
+from analysis.results.sentences import effect_words, ratio_words, significant
 from analysis.validity.reasons import EXPLANATIONS
 from traces.atomic import write_text
 

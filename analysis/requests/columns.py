@@ -48,12 +48,12 @@ class Requests:
 
     @property
     def count(self) -> int:
-        """Requests of all roles."""
+        """Return requests of all roles."""
         return int(self.measured.size)
 
     @property
     def completed(self) -> Bools:
-        """Measured requests that ended well, with times in order: what latency is computed from."""
+        """Return measured requests that ended well, with times in order: what latency is computed from."""
         return self.measured & self.ok & self.timed
 
     def inside_of(self, window: Window) -> Inside:
@@ -70,7 +70,7 @@ class Requests:
 
 
 def read_columns(requests: pa.Table | Trace) -> Requests:
-    """Columns of a ``requests`` trace (traces/schemas.py), and the first of two passes over its chunks.
+    """Read the columns of a ``requests`` trace (traces/schemas.py), in the first of two passes over its chunks.
 
     Raises:
         TraceError: it cannot be read, or holds what no writer of ours writes.

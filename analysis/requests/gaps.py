@@ -50,7 +50,7 @@ class Gaps:
 
     @property
     def values_ms(self) -> Floats | None:
-        """All of them, in the order of the requests; None where they are more than are kept."""
+        """Return all of them, in the order of the requests; None where they are more than are kept."""
         return None if self._kept is None else np.concatenate(self._kept)
 
     def closer(self) -> CloserLook | None:
@@ -137,7 +137,7 @@ def spread_of(gaps: Gaps) -> Spread:
 
 
 def gaps_in(slab: Slab, chosen: Bools) -> Floats:
-    """Milliseconds before each token after the first chunk of the chosen of a slab's requests, in their order."""
+    """Return ms before each token after the first chunk, of the chosen of a slab's requests in their order."""
     rows = np.repeat(np.arange(slab.first, slab.last), slab.counts)
     carries = (slab.weight > 0) & chosen[rows]
     rows, times = rows[carries], slab.chunk_ns[carries]

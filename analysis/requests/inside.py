@@ -22,7 +22,7 @@ class Window:
 
     @property
     def seconds(self) -> float:
-        """Its length in seconds."""
+        """Return its length in seconds."""
         return (self.end_ns - self.start_ns) / 1e9
 
 

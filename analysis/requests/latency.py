@@ -34,7 +34,7 @@ class Latencies:
 
 
 def latencies(requests: Requests, most_in_flight: int | None = None) -> Latencies:
-    """Per-request latencies of all completed requests; inter-token gaps of the measured ones alone.
+    """Compute the latencies of all completed requests; inter-token gaps of the measured ones alone.
 
     Where most completed ones came at once, nothing was streamed, and there is no time between tokens.
 

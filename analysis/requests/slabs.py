@@ -47,7 +47,7 @@ class Slab:
         return np.diff(self.starts)
 
     def per_request(self, values: Floats | Ints | Bools) -> Floats:
-        """Sums of ``values`` (one a chunk of this slab) over each request's chunks."""
+        """Return sums of ``values`` (one a chunk of this slab) over each request's chunks."""
         return sums(values, self.starts)
 
     def spread(self, values: Floats) -> Floats:
@@ -56,7 +56,7 @@ class Slab:
 
 
 class Viewer(Protocol):
-    """What looks at chunks."""
+    """A computation over chunks, slab by slab."""
 
     def see(self, slab: Slab) -> None:
         """Look at the next slab."""
@@ -105,7 +105,7 @@ class Chunks:
 
 
 def sums(values: Floats | Ints | Bools, starts: Ints) -> Floats:
-    """Sums over consecutive pieces of ``values``, piece i from ``starts[i]`` to ``starts[i + 1]``; 0 for empty ones."""
+    """Sum ``values`` over consecutive pieces, piece i from ``starts[i]`` to ``starts[i + 1]``; 0 for empty ones."""
     totals = np.zeros(starts.size - 1)
     filled = starts[1:] > starts[:-1]
     if filled.any():

@@ -32,28 +32,28 @@ class WindowShare:
 
     @property
     def requests(self) -> float:
-        """Requests' worth of output in the window: the denominator of J/request."""
+        """Return requests' worth of output in the window: the denominator of J/request."""
         return float(self.share.sum())
 
     @property
     def output_tokens(self) -> float | None:
-        """Output tokens in the window, or None where some request's tokens are not known."""
+        """Return output tokens in the window, or None where some request's tokens are not known."""
         total = float(self.tokens.sum())
         return total if np.isfinite(total) else None
 
     @property
     def request_rate(self) -> float:
-        """Requests' worth of output a second."""
+        """Return requests' worth of output a second."""
         return self.requests / self.window.seconds
 
     @property
     def output_token_rate(self) -> float | None:
-        """Output tokens a second, or None where some request's are not known."""
+        """Return output tokens a second, or None where some request's are not known."""
         tokens = self.output_tokens
         return None if tokens is None else tokens / self.window.seconds
 
     def goodput(self, slo_share: float | None) -> float | None:
-        """Requests a second that kept every bound, by their share of those that completed."""
+        """Return requests a second that kept every bound, by their share of those that completed."""
         return None if slo_share is None else slo_share * self.request_rate
 
 

@@ -9,10 +9,9 @@ from types import MappingProxyType
 from analysis.keys import Condition
 from analysis.opened import OpenedRun
 from analysis.results.boards import BOARDS, board_sentences, bounds_words, seconds_words
-from analysis.results.headline import with_bounds
 from analysis.results.points import Contrast, Point, Results
 from analysis.results.rates import RATE, RATES, Bounds, rate_sentences
-from analysis.results.sentences import effect_words, percent, saved_words, significant
+from analysis.results.sentences import compared_words, mean_words, percent, saved_words, significant
 from traces.layout import load_asked
 
 BATCHING, VARIANTS, BEST, MODELS = (
@@ -41,15 +40,13 @@ class Answer:
 
 def answers_in(run: OpenedRun, results: Results, model: str) -> tuple[Answer, ...]:
     """Answer for one model of a run, by what its study says of loads and bounds."""
-    slo = run.context.slo
-    slo_ms = slo.bounds_ms if slo else None
-    return answers_of(results, model, run.context.concurrency, slo_ms, run.context.searched)
+    context = run.context
+    return answers_of(results, model, context.concurrency, context.slo_ms, context.searched)
 
 
 def answer_between(run: OpenedRun, results: Results) -> Answer | None:
     """Set the models of a run beside each other, within its study's bounds; None of a single one."""
-    slo = run.context.slo
-    return between_models(results, slo.bounds_ms if slo else None, run.context.searched)
+    return between_models(results, run.context.slo_ms, run.context.searched)
 
 
 def answers_of(
@@ -127,15 +124,13 @@ def _of_other_bounds(searched: Bounds, slo_ms: Mapping[str, float] | None) -> fr
 
 
 def _points(results: Results, model: str, left_out: Collection[str]) -> list[Point]:
-    return [
-        point for point in results.points if point.model == model and load_asked(point.load) not in left_out
-    ]
+    return [point for point in results.points_of(model) if load_asked(point.load) not in left_out]
 
 
 def _of_a_model(results: Results, point: Point, metric: str) -> str:
     passed = point.mean(_PASSED)
     joules = f"{'estimated ' * results.estimated}J"
-    words = f"{_with_interval(point, metric)} {joules}/request by {_place(point.condition)}"
+    words = f"{mean_words(point, metric, level='95 %: ')} {joules}/request by {_place(point.condition)}"
     if not passed:
         return words
     kind = " of memorised tasks" if point.model in results.memorised else ""
@@ -194,15 +189,9 @@ def _ends(contrasts: Sequence[Contrast], concurrency: Concurrency) -> list[tuple
 def _variant(results: Results, name: str, ends: Sequence[tuple[str, Contrast]]) -> str:
     said = []
     for k, (when, contrast) in enumerate(ends):
-        row = contrast.metrics.get("j_per_request_ratio")
-        if row is None or row["value"] is None:
-            words = f"no valid comparison with {contrast.reference_variant} ({contrast.why('j_per_request_ratio')})"
-        else:
-            more = (
-                contrast.metrics.get(f"j_per_request_ratio_{part}") for part in ("smallest_visible", "p_holm")
-            )
-            joules = "estimated J/request" if results.estimated else "J/request"
-            words = effect_words(row, *more, of=joules, than=contrast.reference_variant if k == 0 else "")
+        than, metric = contrast.reference_variant, "j_per_request_ratio"
+        words = compared_words(contrast, metric, of=results.joules_words, than=than if k == 0 else "")
+        words = words or f"no valid comparison with {than} ({contrast.why(metric)})"
         said.append(f"{when} {words}" if words.startswith("costs") else f"{when}: {words}")
     return f"{name}: {'; '.join(said)}; {_kept(results, [contrast for _, contrast in ends])}"
 
@@ -248,8 +237,8 @@ def _best(
     passed, share = best.mean(_PASSED), best.mean("slo_share")
     least = "least joules per solved task" if passed else "least joules per request"
     within = f"within {bounds}" if slo_ms else f"of {valid}, as the study names no latency bounds (slo)"
-    joules = f"{'estimated ' * results.estimated}J/request"
-    parts = [f"{_with_interval(best, metric)} {joules}{' that kept them' if slo_ms else ''}"]
+    joules = f"{mean_words(best, metric, level='95 %: ')} {results.joules_words}"
+    parts = [f"{joules}{' that kept them' if slo_ms else ''}"]
     parts += [f"{percent(share)} % of its requests did"] if slo_ms and share is not None else []
     parts += [f"pass@1 {passed:.2f}"] if passed else []
     parts += [f"median latency {seconds_words(best.mean('e2e_p50_ms'))}"]
@@ -269,9 +258,3 @@ def _least(points: Sequence[Point], metric: str) -> Point | None:
 
 def _place(condition: Condition) -> str:
     return f"{condition.variant} under {condition.load}"
-
-
-def _with_interval(point: Point, metric: str) -> str:
-    """``2.19 (95 %: 2.1 to 2.3)``."""
-    text = with_bounds(point.mean(metric), *(point.interval(metric) or (None, None)))
-    return text.replace("(", "(95 %: ")

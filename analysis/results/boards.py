@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 
-from analysis.results.headline import significant, with_bounds
 from analysis.results.points import Contrast, Point, Results
-from analysis.results.sentences import effect_words, percent
+from analysis.results.sentences import compared_words, mean_words, percent, significant
 from traces.layout import board_of, load_asked
 
 BOARDS = "Which power limit or clock takes the least?"
@@ -61,28 +60,23 @@ def _sentence(results: Results, points: Sequence[Point], slo_ms: Mapping[str, fl
     if best is None:
         kept = f"no setting is known to have kept {bounds_words(slo_ms)} for any request"
         return f"{place}: {kept}" if slo_ms else None
-    joules = f"{'estimated ' * results.estimated}J/request"
-    figure = with_bounds(best.mean(metric), *(best.interval(metric) or (None, None))).replace("(", "(95 %: ")
+    figure = f"{mean_words(best, metric, level='95 %: ')} {results.joules_words}"
     within = f" that kept {bounds_words(slo_ms)}" if slo_ms else ""
-    parts = [f"{figure} {joules}{within}", *_beside(results, best, joules)]
+    parts = [f"{figure}{within}", *_beside(results, best)]
     share = best.mean("slo_share")
     if slo_ms and share is not None:
         parts.append(f"{percent(share)} % of its requests did")
     return f"{place}: {board_of(best.load)} takes the least of {len(points)} settings: {'; '.join(parts)}"
 
 
-def _beside(results: Results, best: Point, joules: str) -> Iterator[str]:
+def _beside(results: Results, best: Point) -> Iterator[str]:
     """Yield what it costs against the reference, and both latencies."""
     against = results.of(best.model, "board_vs_reference")
     contrast: Contrast | None = next((pair for pair in against if pair.side == best.condition), None)
-    if contrast is not None and contrast.value("j_per_request_ratio") is not None:
-        row = contrast.metrics["j_per_request_ratio"]
-        more = (
-            contrast.metrics.get(f"j_per_request_ratio_{part}") for part in ("smallest_visible", "p_holm")
-        )
-        yield effect_words(row, *more, of=joules, than=str(board_of(contrast.reference_load)))
+    if contrast is not None:
+        than = str(board_of(contrast.reference_load))
+        words = compared_words(contrast, "j_per_request_ratio", of=results.joules_words, than=than)
+        yield from () if words is None else (words,)
     reference = None if contrast is None else results.point(contrast.reference)
-    words = f"median latency {seconds_words(best.mean('e2e_p50_ms'))}"
-    if reference is not None:
-        words += f" against {seconds_words(reference.mean('e2e_p50_ms'))}"
-    yield words
+    against_it = f" against {seconds_words(reference.mean('e2e_p50_ms'))}" if reference else ""
+    yield f"median latency {seconds_words(best.mean('e2e_p50_ms'))}{against_it}"

@@ -26,7 +26,7 @@ _FACTOR = re.compile(
 
 @dataclass(frozen=True)
 class Factors:
-    """What somebody states: none of it is measured.
+    """The prices and shares that somebody states: none is measured.
 
     ``price_per_wh`` is in ``currency`` (empty where it was not named), ``carbon_g_per_wh`` in grams of CO2 equivalent;
     None where it is not stated, or is a series. ``pue`` is what the building draws for each joule of the machines.

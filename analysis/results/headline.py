@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from analysis.contrasts.statistics import RatioEstimate
 from analysis.opened import OpenedRun
 from analysis.results.points import Contrast, Results, read_results
-from analysis.results.sentences import effect_words, significant
+from analysis.results.sentences import compared_words, effect_words, significant
 from traces.layout import RunDir
-
-__all__ = [
-    "ESTIMATED", "MEMORISED", "HeadlineLine", "headline", "headline_of", "interval_words", "note_of", "ratio_words",
-    "significant", "with_bounds",
-]  # fmt: skip
 
 ESTIMATED = "estimated, not measured: CPU time x watts"
 MEMORISED = "memorised the tasks: its pass@1 says what compression damages, nothing about programming ability"
@@ -75,21 +69,6 @@ def note_of(results: Results) -> str:
     return f" ({ESTIMATED})" if results.estimated else ""
 
 
-def with_bounds(value: float | None, lo: float | None, hi: float | None) -> str:
-    """Write ``3.4 (3.1 to 4.2)``; the value alone where it has no interval."""
-    text = significant(value)
-    return text if lo is None or hi is None else f"{text} ({significant(lo)} to {significant(hi)})"
-
-
-def ratio_words(estimate: RatioEstimate, shown: Callable[[float], str] = significant) -> str:
-    """Return a ratio with its interval; its reasons where there is none."""
-    if estimate.ratio is None:
-        return ", ".join(estimate.reasons)
-    if estimate.lo is None or estimate.hi is None:
-        return f"{shown(estimate.ratio)} ({', '.join(estimate.reasons)})"
-    return f"{shown(estimate.ratio)} ({shown(estimate.lo)} to {shown(estimate.hi)})"
-
-
 def interval_words(row: Mapping[str, Any]) -> str:
     """Write ``95 %: 3.1 to 4.2; 5 blocks``, or why there is no interval."""
     blocks = f"{row['blocks']} block{'s' if row['blocks'] != 1 else ''}"
@@ -98,34 +77,26 @@ def interval_words(row: Mapping[str, Any]) -> str:
     return f"no interval: {', '.join(row['reasons'])}; {blocks}"
 
 
-def _joules(results: Results) -> str:
-    return "estimated J/request" if results.estimated else "J/request"
-
-
 def _batched(results: Results, contrast: Contrast, row: Mapping[str, Any]) -> str:
     if row["value"] is None:
         return f"{contrast.variant}, {contrast.load}: no valid comparison ({', '.join(row['reasons'])})"
     if row["lo"] is not None and row["lo"] <= 1 <= row["hi"]:
         visible = contrast.metrics.get("energy_factor_smallest_visible")
-        words = effect_words(row, visible, of=_joules(results), than=contrast.load)
+        words = effect_words(row, visible, of=results.joules_words, than=contrast.load)
         return f"{contrast.variant}, {contrast.reference_load}: {words}"
     rates = [contrast.value(metric) for metric in ("single_rate", "batched_rate")]
     return (
         f"{contrast.variant}: {contrast.reference_load} costs {significant(row['value'])} times "
-        f"the {_joules(results)} of {contrast.load} ({interval_words(row)}), "
+        f"the {results.joules_words} of {contrast.load} ({interval_words(row)}), "
         f"at {significant(rates[0])} and {significant(rates[1])} requests/s"
     )
 
 
 def _variant(results: Results, contrast: Contrast, row: Mapping[str, Any]) -> str:
     text = f"{contrast.variant}, {contrast.load}: "
-    if row["value"] is None:
-        text += f"no valid comparison with {contrast.reference_variant} ({', '.join(row['reasons'])})"
-    else:
-        more = [
-            contrast.metrics.get(f"j_per_request_ratio_{name}") for name in ("smallest_visible", "p_holm")
-        ]
-        text += effect_words(row, *more, of=_joules(results), than=contrast.reference_variant)
+    than = contrast.reference_variant
+    words = compared_words(contrast, "j_per_request_ratio", of=results.joules_words, than=than)
+    text += words or f"no valid comparison with {than} ({', '.join(row['reasons'])})"
     points = (results.point(side) for side in (contrast.side, contrast.reference))
     passed = [point.mean("pass_at_1_plus") if point else None for point in points]
     if None in passed:

@@ -300,7 +300,7 @@ def _unit_in(title: str, *, carbon: bool) -> tuple[float, str] | None:
 
 
 def grams_of(unit: str) -> float | None:
-    """Grams of CO2 equivalent in a unit such as ``g``, ``kgCO2`` or ``gCO2eq``; None: it is none of carbon."""
+    """Return grams of CO2 equivalent in a unit such as ``g``, ``kgCO2`` or ``gCO2eq``; None: it is none of carbon."""
     mass = _CARBON.fullmatch(unit)
     return None if mass is None else _GRAMS[mass["mass"]]
 

@@ -79,6 +79,15 @@ class Results:
         """List the models, in order."""
         return sorted({point.model for point in self.points})
 
+    @property
+    def joules_words(self) -> str:
+        """Name joules per request, and say where they are an estimate."""
+        return "estimated J/request" if self.estimated else "J/request"
+
+    def points_of(self, model: str) -> list[Point]:
+        """List the points of a model."""
+        return [point for point in self.points if point.model == model]
+
     def of_tasks(self, point: Point) -> str:
         """Say of how many tasks of how many the pass@1 of a point is; a dash where it has none."""
         tasks = self.graded.get(point.condition)
@@ -91,7 +100,7 @@ class Results:
 
     @cached_property
     def damaged(self) -> frozenset[CellKey]:
-        """Cells of which nothing is to be believed."""
+        """Return cells of which nothing is to be believed."""
         return frozenset(
             CellKey(row["model"], row["variant"], row["load"], row["block"])
             for row in self.cell_rows

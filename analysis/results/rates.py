@@ -6,9 +6,8 @@ from collections.abc import Iterator, Mapping
 
 from analysis.keys import Condition
 from analysis.results.boards import bounds_words
-from analysis.results.headline import significant, with_bounds
 from analysis.results.points import Contrast, Point, Results
-from analysis.results.sentences import effect_words
+from analysis.results.sentences import compared_words, mean_words, significant, with_bounds
 from traces.layout import board_of, load_asked
 
 RATES = "What is the highest rate within the bounds?"
@@ -24,7 +23,7 @@ def rate_sentences(results: Results, model: str, bounds: Bounds) -> list[str]:
     """Say of each variant what its searches found, against the baseline, or against boards as they were found."""
     if not bounds:
         return []
-    points = [point for point in results.points if point.model == model and load_asked(point.load) in bounds]
+    points = [point for point in results.points_of(model) if load_asked(point.load) in bounds]
     rates = rates_found(results)
     return [
         _sentence(results, point, rates.get(point.condition, {}), bounds[load_asked(point.load)])
@@ -48,10 +47,9 @@ def _sentence(
     if point.mean(RATE) is None:
         return f"{place}: {_not_found(rows, kept)}"
     parts = [f"{_rate(point)} requests/s within {kept}{_missing(rows, point)}"]
-    joules = point.mean(GOOD_J)
-    if joules is not None:
-        shown = with_bounds(joules, *(point.interval(GOOD_J) or (None, None))).replace("(", "(95 %: ")
-        parts.append(f"{shown} {_joules(results)} there, of requests that kept them")
+    if point.mean(GOOD_J) is not None:
+        shown = mean_words(point, GOOD_J, level="95 %: ")
+        parts.append(f"{shown} {results.joules_words} there, of requests that kept them")
     return f"{place}: {'; '.join((*parts, *_beside(results, point)))}"
 
 
@@ -59,12 +57,8 @@ def _rate(point: Point) -> str:
     """Return the mean with its interval over blocks; of a single block with that of its search."""
     known, (bounds, *others) = point.interval(RATE), point.bounds[RATE]
     if known is None and bounds is not None and not others:
-        return with_bounds(point.mean(RATE), *bounds).replace("(", "(95 %, of its search: ")
-    return with_bounds(point.mean(RATE), *(known or (None, None))).replace("(", "(95 %: ")
-
-
-def _joules(results: Results) -> str:
-    return "estimated J/request" if results.estimated else "J/request"
+        return with_bounds(point.mean(RATE), *bounds, level="95 %, of its search: ")
+    return mean_words(point, RATE, level="95 %: ")
 
 
 def _not_found(rows: Mapping[int, Mapping[str, object]], kept: str) -> str:
@@ -100,14 +94,11 @@ def _beside(results: Results, point: Point) -> Iterator[str]:
         than = _reference(contrast)
         for name, of, verb in (
             (RATE, "requests/s", "holds"),
-            (GOOD_J, f"{_joules(results)} that kept them", "costs"),
+            (GOOD_J, f"{results.joules_words} that kept them", "costs"),
         ):
-            row = contrast.metrics.get(f"{name}_ratio")
-            if row is not None and row["value"] is not None:
-                more = (
-                    contrast.metrics.get(f"{name}_ratio_{part}") for part in ("smallest_visible", "p_holm")
-                )
-                yield effect_words(row, *more, of=of, than=than, verb=verb)
+            words = compared_words(contrast, f"{name}_ratio", of=of, than=than, verb=verb)
+            if words is not None:
+                yield words
 
 
 def _reference(contrast: Contrast) -> str:

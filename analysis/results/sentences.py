@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from analysis.contrasts.starts import THESE_STARTS
-from analysis.contrasts.statistics import ROUNDING
+from analysis.contrasts.statistics import ROUNDING, RatioEstimate
+from analysis.results.points import Contrast, Point
 
 Figures = Mapping[str, Any]
 
@@ -42,6 +43,15 @@ def effect_words(
         return f"no difference{between} can be seen ({level}: {bounds}; {blocks}{_unseen(visible)})"
     cost, bounds = _cost(row["value"], of, than), " to ".join(_ends(row))
     return f"{verb} {cost} ({level}: {bounds}; {blocks}{_chance(holm)})"
+
+
+def compared_words(contrast: Contrast, name: str, *, of: str, than: str, verb: str = "costs") -> str | None:
+    """Say a contrast's ratio as ``effect_words`` does, with what its family makes of it; None where it has no value."""
+    row = contrast.metrics.get(name)
+    if row is None or row["value"] is None:
+        return None
+    visible, holm = (contrast.metrics.get(f"{name}_{part}") for part in ("smallest_visible", "p_holm"))
+    return effect_words(row, visible, holm, of=of, than=than, verb=verb)
 
 
 def saved_words(rows: Sequence[Figures], *, of: str, estimated: bool) -> str:
@@ -130,6 +140,31 @@ def significant(value: float | None, digits: int = 3) -> str:
         return f"{value:.{digits - 1}e}"
     text = f"{value:#.{digits}g}".rstrip(".")
     return f"{float(text):,.0f}".replace(",", "\N{NO-BREAK SPACE}") if "e" in text else text
+
+
+def with_bounds(value: float | None, lo: float | None, hi: float | None, *, level: str = "") -> str:
+    """Write ``3.4 (3.1 to 4.2)``, with ``level`` before the interval; the value alone where it has none."""
+    text = significant(value)
+    return text if lo is None or hi is None else f"{text} ({level}{significant(lo)} to {significant(hi)})"
+
+
+def mean_words(point: Point, name: str, *, level: str = "") -> str:
+    """Write the mean of a metric over blocks with its interval, as ``with_bounds`` does."""
+    return with_bounds(point.mean(name), *(point.interval(name) or (None, None)), level=level)
+
+
+def row_words(row: Mapping[str, Any]) -> str:
+    """Write the value of a table's row with its interval; a dash for a row without any."""
+    return with_bounds(row.get("value"), row.get("lo"), row.get("hi"))
+
+
+def ratio_words(estimate: RatioEstimate, shown: Callable[[float], str] = significant) -> str:
+    """Return a ratio with its interval; its reasons where there is none."""
+    if estimate.ratio is None:
+        return ", ".join(estimate.reasons)
+    if estimate.lo is None or estimate.hi is None:
+        return f"{shown(estimate.ratio)} ({', '.join(estimate.reasons)})"
+    return f"{shown(estimate.ratio)} ({shown(estimate.lo)} to {shown(estimate.hi)})"
 
 
 def percent(share: float) -> str:

@@ -41,7 +41,7 @@ class _Run:
 
 @dataclass(frozen=True)
 class Identity:
-    """What the files of one cell say of where they belong."""
+    """The place in a study that the files of one cell say they belong to."""
 
     unreadable: str | None = None  # its record cannot be read, or its files are not those that it names
     run_id: str | None = None
@@ -65,12 +65,12 @@ def identity_of(files: CellFiles) -> Identity:
 
 
 def misplaced_cells(run: RunDir) -> dict[CellKey, str]:
-    """Finished cells that are not what their folder says, or whose files were changed, and why."""
+    """Return finished cells that are not what their folder says, or whose files were changed, and why."""
     return misplaced_in(run, {key: identity_of(CellFiles(run.cell(key))) for key in run.finished_cells()})
 
 
 def misplaced_in(run: RunDir, identities: Mapping[CellKey, Identity]) -> dict[CellKey, str]:
-    """``misplaced_cells``, for identities that are known already: of every finished cell."""
+    """Do what ``misplaced_cells`` does, for identities that are known already: of every finished cell."""
     about = _about(run)
     problems: dict[CellKey, str] = {}
     prints: dict[tuple[str, str], list[CellKey]] = {}

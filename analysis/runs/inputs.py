@@ -17,7 +17,7 @@ Tails = Mapping[str, tuple[int, str]]
 
 
 def inputs_of(run: RunDir, known: Tails | None = None) -> str:
-    """Changes with any file that analysis reads: by its place, its size, and its last 64 KiB.
+    """Digest every file that analysis reads: its place, its size, and its last 64 KiB.
 
     What cannot be read counts as such: analysis says why where it needs it.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from configs.board import slug_of
 from configs.loader import kept_study
@@ -15,47 +15,44 @@ from traces.atomic import read_json
 from traces.layout import CellKey, RunDir, model_slug, with_board
 from traces.parquet import checked, load_parquet
 from traces.problems import another_version, wrong_field
+from traces.record import Record
 from traces.schemas import LATER_COLUMNS, PLAN, SCHEMA_VERSION
 
 _REMEDY = "restore it from a copy"
 _LONGEST_CELL_S = 10 * 365 * 86400
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="allow", frozen=True)  # most of it is for people to read
-
-
-class _Board(_Part):
+class _Board(Record):
     uuid: str | None = None
     power_limit_w: float | None = Field(default=None, allow_inf_nan=False)
 
 
-class _Sensor(_Part):
+class _Sensor(Record):
     power_w: dict[str, Any] | None = None
     power_avg_w: dict[str, Any] | None = None
     energy_j: dict[str, Any] | None = None
 
 
-class _Calibration(_Part):
+class _Calibration(Record):
     devices: dict[str, _Sensor] | None = None
 
 
-class _Dataset(_Part):
+class _Dataset(Record):
     name: str
     sha256: str | None = None
     tasks: int | None = Field(default=None, ge=0)
 
 
-class _Host(_Part):
+class _Host(Record):
     boot_id: str | None = None
 
 
-class _Load(_Part):
+class _Load(Record):
     load: dict[str, Any] | None = None
     prompts: dict[str, Any] | None = None
 
 
-class _Shape(_Part):
+class _Shape(Record):
     run_id: str | None = None
     host: _Host | None = None
     meter_host: _Host | None = None

@@ -21,7 +21,7 @@ def on_our_clock(table: pa.Table | None, clock: PowerClock | None) -> pa.Table |
 
 
 def clock_check(clock: PowerClock, window: Window) -> Check:
-    """``clock_uncertain``: not measured again at the end, or uncertain by more than ``CLOCK_BOUND`` of the window."""
+    """Check ``clock_uncertain``: not measured at the end, or uncertain by more than ``CLOCK_BOUND`` of the window."""
     if clock.end is None:
         return Check("clock_uncertain", True, None, "share of window", hi=CLOCK_BOUND)
     share = clock.half_width_ns * 1e-9 / window.seconds

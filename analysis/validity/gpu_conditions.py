@@ -23,7 +23,7 @@ BEFORE_NS = 2_000_000_000  # "before a window": what ran this shortly before it 
 
 
 def occupancy_checks(occupancy: pa.Table | None, window: Window, boards: Collection[str]) -> list[Check]:
-    """``gpu_shared`` where another's process was seen; ``exclusivity_unknown``, a note, where none could be.
+    """Check ``gpu_shared``, where another's process was seen; ``exclusivity_unknown``, a note, where none could be.
 
     ``boards`` are those that were metered; where none was, those of which nobody noted the power.
     """
@@ -47,7 +47,7 @@ def _counts(row: Mapping[str, Any], boards: Collection[str]) -> bool:
 
 
 def throttle_checks(power: pa.Table | None, window: Window) -> list[Check]:
-    """``throttled``: heat or the power supply held clocks down. A power cap that is reached is work as usual."""
+    """Check ``throttled``: heat or the power supply held clocks down. A power cap that is reached is work as usual."""
     if power is None:
         return []
     t_ns, _ = ints(power, "t_ns")
@@ -60,7 +60,7 @@ def throttle_checks(power: pa.Table | None, window: Window) -> list[Check]:
 
 
 def board_checks(held: BoardHeld | None, power: pa.Table | None) -> list[Check]:
-    """``board_not_held``: a board was at another limit, or above the clock, that the study had set; or showed none.
+    """Check ``board_not_held``: a board was at another limit than was set, above the clock that was, or showed none.
 
     Boards that are set beside, for an engine that takes more of them, are not metered in this cell.
     """
@@ -100,7 +100,7 @@ def client_check(shares: list[float | None], cpus: int | None) -> Check | None:
 
 
 def residents_checks(share: float | None, cpus: int | None) -> list[Check]:
-    """``residents_busy``, a note: what engines took of the CPUs that were loaded beside the one that was measured."""
+    """Note ``residents_busy``: engines that were loaded beside the measured one took of its CPUs."""
     if share is None:
         return []
     share /= cpus or 1

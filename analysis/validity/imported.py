@@ -15,7 +15,7 @@ CUT_OFF_BOUND = 0.02
 
 
 def imported_checks(imported: Imported | None, requests: Requests, window: Window) -> Iterator[Check]:
-    """Notes of what is not known, and ``cut_off`` where it matters; nothing of a cell that starwatt measured."""
+    """Note what is not known, and ``cut_off`` where it matters; nothing of a cell that starwatt measured."""
     if imported is None:
         return
     apart_s = imported.clock_uncertainty_s

@@ -44,7 +44,7 @@ WORDS = {
 
 @dataclass(frozen=True)
 class Judgement:
-    """What one window says of its rate."""
+    """The verdict of one window on its rate."""
 
     says: Says
     why: str | None
@@ -88,7 +88,7 @@ def judge(
 
 
 def share_interval(good: Bools) -> tuple[float, float]:
-    """Wilson's interval (95 %) for the share of ``good`` (n,), in the order in which requests came.
+    """Return Wilson's interval (95 %) for the share of ``good`` (n,), in the order in which requests came.
 
     Its n is that of independent requests: divided by how much more the shares of stretches scatter than they would by
     chance alone (Kish's design effect). Student's t stands for the normal quantile, as the stretches are few.

@@ -162,7 +162,7 @@ def request_checks(
     prefix_cache: bool = False,
     may_fail: bool = False,
 ) -> list[Check]:
-    """Checks that need the requests alone; lag is judged for open loads only, and rates where nothing caps them.
+    """Check what takes the requests alone; lag is judged for open loads only, and rates where nothing caps them.
 
     With ``prefix_cache`` the study asks that prompts be reused, and hits are noted. With ``may_fail`` requests that
     failed are a part of what was looked for, and are noted.
@@ -220,7 +220,7 @@ def engine_check(engine: pa.Table, window: Window) -> Check:
 
 
 def energy_checks(energy: BoundaryEnergy) -> list[Check]:
-    """Checks of one (boundary, source) over the window."""
+    """Check one (boundary, source) over the window."""
     bound_s = max(device.series.gap_bound_s for device in energy.devices)
     disagrees = "counter_disagrees" in energy.reasons
     samples, few = float(energy.samples), energy.samples < MIN_SAMPLES

@@ -46,7 +46,7 @@ class Trends:
 
     @property
     def checks(self) -> list[Check]:
-        """``not_steady``: the worst change over what is allowed for it; of those that chance may give, none."""
+        """Check ``not_steady``: the worst change over what is allowed for it; of those that chance may give, none."""
         if not self.found:
             return []
         sure = {name: trend for name, trend in self.found.items() if trend.p < LEVEL}
@@ -55,7 +55,7 @@ class Trends:
 
 
 def trend(values: Floats) -> Trend | None:
-    """Least squares over the pieces (k,) of a window in order; p by Student's t for the slope. None below four.
+    """Fit a line to the pieces (k,) of a window in order; p by Student's t for the slope. None below four.
 
     Neighbouring pieces that are alike make p too small: a bound on the change stands beside it.
     """
@@ -73,7 +73,7 @@ def trend(values: Floats) -> Trend | None:
 def trends_in(
     requests: Requests, power: pa.Table | None, energy: BoundaryEnergy | None, window: Window
 ) -> Trends:
-    """Trends of what there is; none where the window is too short."""
+    """Find the trends of what there is; none where the window is too short."""
     if window.seconds < PIECES * SHORTEST_S:
         return Trends({})
     edges_s = np.linspace(0.0, window.seconds, PIECES + 1)

@@ -33,12 +33,12 @@ class Boards:
 
     @property
     def on(self) -> frozenset[str]:
-        """Those on which the engine was seen."""
+        """Return those on which the engine was seen."""
         return frozenset(look.device for look in self.looks if look.engine)
 
     @property
     def off(self) -> frozenset[str]:
-        """Those on which it was not whenever that could be seen.
+        """Return those on which it was not whenever that could be seen.
 
         Where it was seen on none, whenever they were looked at: the process of an address may turn out to be a front.
         """
@@ -94,7 +94,7 @@ def readings_of_the_engine(
 
 
 def metered_check(series: Sequence[PowerSeries], boards: Boards) -> Check | None:
-    """``engine_not_metered``: it was seen on a board that was not read, or on none that was; None: nothing tells."""
+    """Check ``engine_not_metered``: it was seen on a board that was not read, or on none that was. None: unknown."""
     metered = boards_of(series)
     if not metered or not (boards.on or boards.off):
         return None
@@ -105,9 +105,9 @@ def metered_check(series: Sequence[PowerSeries], boards: Boards) -> Check | None
 def idle_boards_w(
     series: Sequence[PowerSeries], boards: Boards, window: Window
 ) -> tuple[float | None, tuple[str, ...]]:
-    """Mean watts of the node's visible boards that are not the engine's, together, and why they are not to be believed.
+    """Return the mean watts of the node's visible boards that are not the engine's, and why these are doubtful.
 
-    None where there are none, or one does not tell its power.
+    They are of the boards together; None where there are none, or one does not tell its power.
     """
     kept = {readings.device for readings in of_the_engine(series, boards)}
     beside: dict[str, list[float]] = {}

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
-from analysis.accuracy.grades import GRADED_BY
+from analysis.accuracy.grades import GRADED_BY, completed
 from analysis.report import page_of
 from analysis.requests.columns import read_columns
 from analysis.requests.window import measured_window
@@ -162,10 +162,9 @@ def _grades(key: CellKey, requests: pa.Table, grades: pa.Table, provenance: Prov
     judged_by = (grades.schema.metadata or {}).get(GRADED_BY.encode(), b"").decode(errors="replace")
     if asked_of and judged_by and asked_of != judged_by:
         yield differ("was graded by the tests of another data set than manifest.json names")
-    wanted = pc.and_(pc.equal(requests["role"], "measured"), pc.equal(requests["status"], "ok"))
     asked, judged = (
         list(zip(table["request_id"].to_pylist(), table["task_id"].to_pylist(), strict=True))
-        for table in (requests.filter(wanted), grades)
+        for table in (completed(requests), grades)
     )
     odd = len(set(asked) ^ set(judged)) + len(judged) - len({number for number, _ in judged})
     if odd:

@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
-from analysis.attribution.phase import PhaseCosts, PhaseInput, PhaseRows, by_phase, fit_phase, stretches_of
-from analysis.attribution.rules import by_tokens, flights, in_flight, joules_at
-from analysis.attribution.steps import work_of
+from analysis.attribution.phase import PhaseCosts, PhaseInput, PhaseRows, fit_phase, stretches_of
+from analysis.attribution.rules import Attribution, by_tokens, flights, in_flight, joules_at
+from analysis.attribution.steps import WorkCount
 from analysis.energy.boundary import boundary_energies
 from analysis.energy.integral import read_series
 from analysis.requests.columns import read_columns
@@ -56,12 +56,15 @@ def ours(folder: Path) -> dict[str, float]:
     lives = flights(requests.sent_ns, requests.end_ns, window)
     splits = [in_flight(lives, curves), by_tokens(share.tokens, energy_j)]
     times.append(time.perf_counter())
-    work = work_of(requests, window, stretches_of(window.seconds))
+    count = WorkCount(requests, window, stretches_of(window.seconds))
+    requests.chunks.show(count)
+    work = count.work
     idle_j = lives.idle_j(curves, work.edges_s)
     all_j = np.diff(joules_at(work.edges_s, curves))
     cell = PhaseInput(work, all_j - idle_j, energy_j, float(idle_j.sum()))
     fit_phase([PhaseRows("this", work.stretches, cell.busy_j)])
-    splits.append(by_phase(cell, COSTS))
+    weights = work.requests @ COSTS.cost_j
+    splits.append(Attribution(weights * ((energy_j - cell.idle_j) / weights.sum()), cell.idle_j))
     times.append(time.perf_counter())
     for split in splits:
         assert abs(split.total_j / energy_j - 1) < 1e-9

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from analysis.contrasts.statistics import paired_ratio
-from analysis.results.headline import significant
+from analysis.results.sentences import significant
 from benchmarks.gpu.command import STARWATT, end, within
 from server.engines.engine import free_port, healthy
 

@@ -16,8 +16,8 @@ import time
 from pathlib import Path
 
 from analysis.opened import OpenedRun
-from analysis.results.headline import significant
 from analysis.results.points import read_results
+from analysis.results.sentences import significant
 from benchmarks.gpu import cost
 from benchmarks.gpu.command import STARWATT, within
 from benchmarks.gpu.studies import STAGES, study_of, write_lengths

@@ -11,7 +11,6 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from configs.datasets import load_dataset
-from server.build.tokenizer import fit_tokenizer
 
 REQUESTS, CONCURRENCY, TOKENS, PROMPT_TOKENS = 32, 4, 48, 24
 _VLLM = (
@@ -74,6 +73,8 @@ class Tool:
 
 def a_tokenizer(folder: Path) -> Path:
     """A folder with one: prompts are made and counted by it, and the endpoint has none of its own."""
+    from server.build.tokenizer import fit_tokenizer  # imports transformers
+
     texts = (task.prompt for task in load_dataset("starwatt-24").tasks)
     path = folder / "tokenizer"
     fit_tokenizer(texts, 600, 2048).save_pretrained(path)

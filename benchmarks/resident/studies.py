@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from analysis.opened import open_run
+from study.records.repeat import WantedStudy
 from study.run import run_study
 from traces.layout import RunDir
 
@@ -62,7 +63,7 @@ def ran(name: str, folder: Path) -> Ran:
         STUDY.format(model=MODEL, variants=", ".join(VARIANTS), restarts=RESTARTS[name]), encoding="utf-8"
     )
     begun_s = time.monotonic()
-    run_study(file, folder / name)
+    run_study(WantedStudy(file, folder / name))
     return Ran(time.monotonic() - begun_s, effects_in(RunDir(folder / name)))
 
 

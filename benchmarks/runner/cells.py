@@ -9,7 +9,7 @@ from pathlib import Path
 
 from study.measure.checkpoints import build_all
 from study.measure.engine_session import EngineSession
-from study.measure.order import Order
+from study.measure.study_run import StudyRun
 from study.plan.cpus import place
 from study.progress.display import Display
 from traces.cell import read_cell
@@ -47,18 +47,20 @@ def cell_costs(folder: Path, blocks: int) -> list[CellCost]:
     (model / "tokenizer.json").write_text("{}")
     file = folder / "cells.yaml"
     file.write_text(STUDY.format(model=model, blocks=blocks))
-    order = Order.read(file, folder / "run")
-    rest_s = order.study.phases.rest_s
+    study_run = StudyRun.read(file, folder / "run")
+    rest_s = study_run.study.phases.rest_s
     costs = []
-    with Display("cell", len(order.cells)) as display:
-        checkpoints = build_all(order.study.models, order.study.variants)
-        campaign = EngineSession(order.run, order.study, checkpoints, place(order.study), (), {}, display)
-        with campaign.open_engine(order.cells) as measure:
-            for cell in order.cells:
+    with Display("cell", len(study_run.cells)) as display:
+        checkpoints = build_all(study_run.study.models, study_run.study.variants)
+        session = EngineSession(
+            study_run.run, study_run.study, checkpoints, place(study_run.study), (), {}, display
+        )
+        with session.open_engine(study_run.cells) as measure:
+            for cell in study_run.cells:
                 wall_s, cpu_s = time.monotonic(), _cpu_s()
                 measure(cell)
                 took_s, used_s = time.monotonic() - wall_s, _cpu_s() - cpu_s
-                phases = read_cell(order.run.cell(cell.key)).phases
+                phases = read_cell(study_run.run.cell(cell.key)).phases
                 known = (phases.idle_before, phases.warmup, phases.window, phases.drain, phases.idle_after)
                 spent_s = sum((one.end_ns - one.start_ns) * 1e-9 for one in known if one is not None)
                 costs.append(CellCost(took_s - spent_s - rest_s, used_s))

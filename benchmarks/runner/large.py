@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from study.measure.order import Order
+from study.measure.study_run import StudyRun
 from study.plan.cells import plan_table
 from study.records.lock import locked
 from traces.atomic import write_parquet
@@ -44,18 +44,18 @@ def large_study(folder: Path) -> Path:
 
 def up_to_the_first_engine(study: Path, run: Path) -> int:
     """What ``starwatt run`` does with the plan before it starts an engine; how many cells are left."""
-    order = Order.read(study, run)
-    with locked(order.run, order.study, study):
-        todo = order.todo()
-        write_parquet(order.run.plan, plan_table(order.cells))
+    study_run = StudyRun.read(study, run)
+    with locked(study_run.run, study_run.study, study):
+        todo = study_run.todo()
+        write_parquet(study_run.run.plan, plan_table(study_run.cells))
     return len(todo)
 
 
 def measured_but_one(study: Path, run: Path) -> None:
     """As if all cells but the last had been measured."""
-    order = Order.read(study, run)
-    for cell in order.cells[:-1]:
-        folder = order.run.cell(cell.key)
+    study_run = StudyRun.read(study, run)
+    for cell in study_run.cells[:-1]:
+        folder = study_run.run.cell(cell.key)
         folder.mkdir(parents=True)
         for name in FILES:
             (folder / name).touch()

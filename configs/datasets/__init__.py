@@ -1,13 +1,12 @@
 """The task sets that prompts are taken from and completions are graded against."""
 
-from configs.datasets.evalplus_files import EVALPLUS_FILES, EvalplusFile
+from configs.datasets.evalplus_files import EVALPLUS_FILES
 from configs.datasets.loader import (
     DATASETS,
     Dataset,
     DatasetName,
     Task,
     check_flag,
-    check_name,
     load_dataset,
 )
 from configs.datasets.own import is_own
@@ -18,11 +17,9 @@ __all__ = [
     "EVALPLUS_FILES",
     "Dataset",
     "DatasetName",
-    "EvalplusFile",
     "Task",
     "asked_name",
     "check_flag",
-    "check_name",
     "is_own",
     "load_dataset",
 ]

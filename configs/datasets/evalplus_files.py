@@ -1,4 +1,4 @@
-"""Where evalplus' data sets lie: what an environment variable names, what evalplus has fetched before, or fetches."""
+"""Find evalplus' data sets: what an environment variable names, what evalplus has fetched before, or fetches."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Prompts of one's own: a JSON Lines file, each line an object with a ``prompt`` and, to be graded, its tests.
+"""Read own prompts: a JSON Lines file, each line an object with a ``prompt`` and, to be graded, its tests.
 
 Tests are those of HumanEval+'s format: ``entry_point``, ``canonical_solution`` and lists of arguments; what is expected
 is what the canonical solution returns. A file has tests for every prompt or for none, so that a share of solved tasks

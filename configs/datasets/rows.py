@@ -1,4 +1,4 @@
-"""The lines of a file in evalplus' format, each looked at before anything is asked of it."""
+"""Read the lines of a file in evalplus' format, each looked at before anything is asked of it."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ _OUR_FAMILIES = ("ssl_", "dp_supervisor_")
 
 
 def _spelled(value: Any) -> Any:
-    """Names as Python has them: vLLM's own files write ``kv-cache-dtype``."""
+    """Spell names as Python does: vLLM's own files write ``kv-cache-dtype``."""
     if not isinstance(value, dict):
         return value
     names = [str(name).replace("-", "_") for name in value]
@@ -119,7 +119,7 @@ def other_arguments(args: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
 
 
 def flags(args: Mapping[str, JsonValue]) -> list[str]:
-    """As a command line has them: ``--name``, ``--no-name``, ``--name=VALUE``, mappings as JSON."""
+    """Write them as a command line has them: ``--name``, ``--no-name``, ``--name=VALUE``, mappings as JSON."""
     return [part for name, value in args.items() for part in _flag(name.replace("_", "-"), value)]
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from configs.files.strict import LONGEST_S, StrictModel, TimeLimit
+from configs.files.strict import LONGEST_S, BoardCount, StrictModel, TimeLimit
 
 
 class EngineSettings(StrictModel):
-    """Equal for all variants of a study; they must allow its highest concurrency."""
+    """Set every engine of a study alike; the settings must allow its highest concurrency."""
 
     max_model_len: int = Field(
         default=2048, ge=16, le=2**24, description="Prompt and answer together, in tokens"
@@ -22,13 +22,11 @@ class EngineSettings(StrictModel):
     enforce_eager: bool = Field(
         default=False, description="No torch.compile and no CUDA graphs, for all variants"
     )
-    tensor_parallel: int = Field(default=1, ge=1, le=1024, description="GPUs that share each layer (vLLM)")
-    pipeline_parallel: int = Field(
-        default=1, ge=1, le=1024, description="Groups of layers, on GPUs of their own (vLLM)"
+    tensor_parallel: BoardCount = Field(default=1, description="GPUs that share each layer (vLLM)")
+    pipeline_parallel: BoardCount = Field(
+        default=1, description="Groups of layers, on GPUs of their own (vLLM)"
     )
-    data_parallel: int = Field(
-        default=1, ge=1, le=1024, description="Whole copies, on GPUs of their own (vLLM)"
-    )
+    data_parallel: BoardCount = Field(default=1, description="Whole copies, on GPUs of their own (vLLM)")
     start_timeout_s: TimeLimit = Field(
         default=900.0, description="An engine that is not ready by then has failed"
     )

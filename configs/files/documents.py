@@ -1,4 +1,4 @@
-"""Study, variant and architecture files as plain data that knows the lines of its fields."""
+"""Read study, variant and architecture files as plain data that knows the lines of its fields."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def _yaml(text: str) -> tuple[yaml.Node | None, Any]:
 
 
 def _json(text: str) -> tuple[yaml.Node | None, Any]:
-    """JSON is YAML but for its tabs, so that its lines come from there; what it holds is for JSON to say."""
+    """Parse JSON, and take its lines from YAML, which it is but for its tabs."""
     node = None
     try:
         data = parse_json(text, most_digits=MOST_DIGITS)

@@ -1,4 +1,4 @@
-"""Times as recordings have them: numbers since something, or dates with up to nine decimals."""
+"""Read times as recordings have them: numbers since something, or dates with up to nine decimals."""
 
 from __future__ import annotations
 

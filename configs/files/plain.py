@@ -1,4 +1,4 @@
-"""Plain data out of YAML and JSON: what both may hold, and what neither may."""
+"""Check plain data out of YAML and JSON: what both may hold, and what neither may."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _HALF = re.compile("[\ud800-\udfff]")
 
 
 class NotPlainError(Exception):
-    """A text is no YAML or JSON, or holds what a file of ours does not take; in words, with its line where known."""
+    """Say that a text is no YAML or JSON, or holds what a file of ours does not take; with its line if known."""
 
     def __init__(self, words: str, line: int | None = None) -> None:
         super().__init__(words)

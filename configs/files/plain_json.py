@@ -1,4 +1,4 @@
-"""JSON with no name twice, and with bounds on depth and digits.
+"""Parse JSON with no name twice, and with bounds on depth and digits.
 
 Infinity and NaN, which only Python writes, are left to the models: they know in which field they stand.
 """

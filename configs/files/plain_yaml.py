@@ -32,7 +32,7 @@ class _Loader(yaml.BaseLoader):
 
 
 class _Dumper(yaml.SafeDumper):
-    """Puts a text into quotes where YAML 1.1 or 1.2 would read something else without them."""
+    """Put a text into quotes where YAML 1.1 or 1.2 would read something else without them."""
 
 
 for _name, (_form, _) in _PLAIN.items():
@@ -41,7 +41,7 @@ for _name, (_form, _) in _PLAIN.items():
 
 
 def dump_yaml(data: Any) -> str:
-    """Plain data as YAML, in the order in which it is."""
+    """Write plain data as YAML, in its order."""
     return str(yaml.dump(data, Dumper=_Dumper, sort_keys=False))
 
 
@@ -126,7 +126,7 @@ def _line(mark: Any) -> int | None:
 
 
 class _Meaning:
-    """Makes plain data of nodes; counts what it makes, and knows in which nodes it is."""
+    """Make plain data of nodes; count what is made, and know in which nodes it is."""
 
     def __init__(self) -> None:
         self._left = _MOST_NODES

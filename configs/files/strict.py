@@ -62,7 +62,7 @@ def _checked_path(value: Path) -> Path:
 
 
 def inconsistent(at: str, message: str) -> PydanticCustomError:
-    """Two fields contradict each other; ``at`` is the one to look at, from the model on, with dots between parts."""
+    """Return the error of fields that contradict each other; ``at``: the one to look at, such as ``engine.seed``."""
     return PydanticCustomError("inconsistent", "{message}", {"message": message, "at": at})
 
 
@@ -82,6 +82,8 @@ TimeLimit = Annotated[float, Field(gt=0, le=LONGEST_S)]
 """A duration that is one."""
 Cpu = Annotated[int, Field(ge=0, le=65535)]
 """A CPU's number."""
+BoardCount = Annotated[int, Field(ge=1, le=1024)]
+"""How many boards an engine or a slot takes."""
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 """The largest seed that every generator of random numbers takes."""
 

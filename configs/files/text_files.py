@@ -1,4 +1,4 @@
-"""Reads the text of a file that a person wrote: with a bound, and whatever is odd about it becomes a sentence."""
+"""Read the text of a file that a person wrote: with a bound, and whatever is odd about it becomes a sentence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a task is asked and what of the answer is its program, by kind of task and of endpoint: frozen, each by its name.
+"""Say how a task is asked and what of the answer is its program, by task and endpoint: frozen, each by its name.
 
 Completions are only comparable when all of it is the same. What changes gets a new name beside the old one.
 """

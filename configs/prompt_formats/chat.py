@@ -1,4 +1,4 @@
-"""A task as what the user of a chat says, in evalplus' words, and the program out of the answer: frozen.
+"""Ask a task as the user of a chat does, in evalplus' words, and take the program out of the answer: frozen.
 
 evalplus 0.3.1 (``codegen.py``: ``instruction_prefix``; ``provider/utility.py``: ``make_raw_chat_prompt``) asks models
 with a chat template so. It then begins their answer for them and stops it at the end of its code: ``begun``. Otherwise

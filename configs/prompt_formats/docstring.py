@@ -1,4 +1,4 @@
-"""A task whose prompt is a docstring, which a base model continues with the whole function: MBPP+. Frozen."""
+"""Ask a task whose prompt is a docstring, which a base model continues with the whole function: MBPP+. Frozen."""
 
 from __future__ import annotations
 

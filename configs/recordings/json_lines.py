@@ -1,4 +1,4 @@
-"""A recording as JSON Lines, one object a request, as Mooncake publishes its traces.
+"""Read a recording as JSON Lines, one object a request, as Mooncake publishes its traces.
 
 ``timestamp`` is in milliseconds there, from the trace's beginning. Alibaba's Bailian traces have the same names, and
 ``timestamp`` in seconds: they are known by their ``chat_id``. Counts since 1970 say by their size what they count.

@@ -1,4 +1,4 @@
-"""Token counts as recordings have them: whole numbers, also with a decimal point and zeros behind it."""
+"""Read token counts as recordings have them: whole numbers, also with a decimal point and zeros behind it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A recording of requests, and what of its file is not in it."""
+"""Put a recording of requests in order, and say what of its file is not in it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _BLOCKS = (MOONCAKE_BLOCK, 256, 128, 64, 32, 16)
 
 @dataclass(frozen=True, slots=True)
 class Lengths:
-    """What is known of a request: tokens of prompt and answer, and which blocks its prompt begins with."""
+    """Hold what is known of a request: tokens of prompt and answer, and which blocks its prompt begins with."""
 
     prompt_tokens: int
     output_tokens: int

@@ -1,10 +1,10 @@
-"""A recording as a table: a CSV file whose first line names its columns, as Azure and BurstGPT publish theirs."""
+"""Read a recording as a table: a CSV file whose first line names its columns, as Azure and BurstGPT publish theirs."""
 
 from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,7 +29,7 @@ _LONGEST = 40
 
 
 class TableColumns(NamedTuple):
-    """Where in a row the three stand, and what a time's number counts."""
+    """Say where in a row the three stand, and what a time's number counts."""
 
     time: int
     prompt: int
@@ -51,23 +51,22 @@ def columns_of(text: str) -> TableColumns | None:
         names = split(first, separator)
     except csv.Error:
         return None
-    plain = [re.sub(r"[^a-z]", "", name.casefold()) for name in names]
-    times, units_ns = _times_in(names)
-    places = [
-        next((found.index(name) for name in known if name in found), None)
-        for found, known in ((times, (*_TIMES, "")), (plain, _PROMPTS), (plain, _OUTPUTS))
-    ]
+    titles = [titled(name) for name in names]
+    places = _places(names, titles)
     if None in places:
         return None
     time, prompt, output = (place for place in places if place is not None)
-    return TableColumns(time, prompt, output, units_ns[time], tuple(names), before, separator)
+    return TableColumns(time, prompt, output, titles[time][1] or NS_PER_S, tuple(names), before, separator)
 
 
-def _times_in(names: list[str]) -> tuple[list[str | None], list[int]]:
-    """Name each column without its unit, "" where it is a unit alone, None where it has no name; and its unit."""
-    titles = [titled(name) for name in names]
-    plain = [name if name or unit_ns else None for name, unit_ns in titles]
-    return plain, [unit_ns or NS_PER_S for _, unit_ns in titles]
+def _places(names: Sequence[str], titles: Sequence[tuple[str, int | None]]) -> list[int | None]:
+    """Find the columns of times, prompts and outputs by their names; None for what no column is named after."""
+    plain = [re.sub(r"[^a-z]", "", name.casefold()) for name in names]
+    times = ["" if unit_ns and not name else name or None for name, unit_ns in titles]
+    return [
+        next((titled_so.index(name) for name in known if name in titled_so), None)
+        for titled_so, known in ((times, (*_TIMES, "")), (plain, _PROMPTS), (plain, _OUTPUTS))
+    ]
 
 
 def lines_of_table(path: Path, text: str) -> list[RequestLine]:

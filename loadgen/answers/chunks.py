@@ -31,7 +31,7 @@ class Choice(msgspec.Struct, gc=False):
 
     @property
     def apart(self) -> str:
-        """What the model wrote before its answer: a completion has none."""
+        """Return what the model wrote before its answer: a completion has none."""
         return ""
 
     @property
@@ -41,7 +41,7 @@ class Choice(msgspec.Struct, gc=False):
 
 
 class Delta(msgspec.Struct, gc=False):
-    """What one event adds to one answer of a chat. Servers have three names for what a model thinks aloud."""
+    """The part of a chat's answer that one event adds. Servers have three names for what a model thinks aloud."""
 
     content: str | None = None
     refusal: str | None = None
@@ -63,12 +63,12 @@ class ChatChoice(msgspec.Struct, gc=False):
 
     @property
     def text(self) -> str:
-        """What belongs to the answer itself, a refusal too."""
+        """Return what belongs to the answer itself, a refusal too."""
         return "" if self.delta is None else (self.delta.content or "") + (self.delta.refusal or "")
 
     @property
     def apart(self) -> str:
-        """What the model wrote before its answer; a server may send it under two names at once."""
+        """Return what the model wrote before its answer; a server may send it under two names at once."""
         delta = self.delta
         return "" if delta is None else delta.reasoning_content or delta.reasoning or delta.thinking or ""
 
@@ -123,7 +123,7 @@ AnyChunk = Chunk | ChatChunk
 
 @dataclass(frozen=True)
 class Api:
-    """How the events of one API are read."""
+    """The rules by which the events of one API are read."""
 
     strict: msgspec.json.Decoder[Any]
     choice: Callable[[dict[str, Any]], AnyChoice]

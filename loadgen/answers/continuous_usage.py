@@ -68,7 +68,7 @@ class AskingClient:
         self._asking = Asking()
 
     async def complete(self, request: bytes, exchange: Exchange) -> None:
-        """One request, head and body; how it went is said in ``exchange``. It counts as sent when it was first."""
+        """Make one request, head and body; how it went is said in ``exchange``. It counts as sent when it was first."""
         for form in self._asking.forms(request, exchange):
             await self._complete_once(form, exchange)
 

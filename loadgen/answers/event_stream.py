@@ -66,7 +66,7 @@ class _Cutter:
         self._data: list[tuple[int, bytes]] = []
 
     def take(self, t_ns: int, line: bytes) -> None:
-        """One line, without its end."""
+        """Take one line, without its end."""
         field, _, value = line.partition(b":")
         if not line:
             self.end_event()

@@ -64,7 +64,7 @@ def decode_answer(
     if at_once is not None:
         decoded = _joined_as_usual(pieces_ns, at_once) if api is COMPLETION else None
         if decoded is None and all(map(is_plain, at_once)):
-            decoded = _joined(zip(pieces_ns, at_once, strict=False))
+            decoded = _joined(zip(pieces_ns, at_once, strict=False), Decoded())
         if decoded is not None:
             return decoded
     events = cut_events(pieces_ns, pieces)
@@ -75,10 +75,8 @@ def decode_answer(
 
 def decode_events(events: Sequence[StreamEvent], api: Api = COMPLETION) -> Decoded:
     """Decode an answer of events."""
-    reader = _Reader(events, api)
-    decoded = _joined(reader)
-    decoded.problem, decoded.server_said, decoded.aside = reader.problem, reader.server_said, reader.aside
-    return decoded
+    decoded = Decoded()
+    return _joined(_read(events, api, decoded), decoded)
 
 
 def _each_an_event(pieces: list[bytes], api: Api) -> list[AnyChunk] | None:
@@ -131,33 +129,27 @@ def _joined_as_usual(times_ns: list[int], events: list[AnyChunk]) -> Decoded | N
     return decoded
 
 
-class _Reader:
-    """Events one by one, up to the first that is none. Behind [DONE] an answer is whole, whatever else is said."""
+def _read(events: Sequence[StreamEvent], api: Api, decoded: Decoded) -> Iterator[tuple[int, AnyChunk]]:
+    """Read events one by one, up to the first that is none; ``decoded`` is told what is wrong.
 
-    def __init__(self, events: Sequence[StreamEvent], api: Api) -> None:
-        self._events = events
-        self._api = api
-        self.problem: str | None = None
-        self.server_said: str | None = None
-        self.aside: str | None = None
-
-    def __iter__(self) -> Iterator[tuple[int, AnyChunk]]:
-        done = False
-        for event in self._events:
-            if event.data == DONE:
-                done = True
-                continue
-            try:
-                chunk = read_event(event, self._api)
-            except NotACompletionError as error:
-                if not done:
-                    self.problem, self.server_said = str(error), _said_in(error)
-                self.aside = self.aside or str(error)
-                return
-            if chunk is not None:
-                yield event.t_ns, chunk
-            else:
-                self.aside = self.aside or beginning(event.data)
+    Behind [DONE] an answer is whole, whatever else is said.
+    """
+    done = False
+    for event in events:
+        if event.data == DONE:
+            done = True
+            continue
+        try:
+            chunk = read_event(event, api)
+        except NotACompletionError as error:
+            if not done:
+                decoded.problem, decoded.server_said = str(error), _said_in(error)
+            decoded.aside = decoded.aside or str(error)
+            return
+        if chunk is not None:
+            yield event.t_ns, chunk
+        else:
+            decoded.aside = decoded.aside or beginning(event.data)
 
 
 class _Tally:
@@ -190,14 +182,14 @@ class _Tally:
         return is_chunk
 
     def tokens(self) -> tuple[int | None, list[int] | None]:
-        """Tokens of the answer and of each of its chunks."""
+        """Return tokens of the answer and of each of its chunks."""
         return Counts(self._counts, self._brings, self._after).read()
 
 
-def _joined(events: Iterable[tuple[int, AnyChunk]]) -> Decoded:
+def _joined(events: Iterable[tuple[int, AnyChunk]], decoded: Decoded) -> Decoded:
     timed = list(events)
     ours = _our_index([choice for _, event in timed for choice in event.choices])
-    decoded, tally = Decoded(), _Tally()
+    tally = _Tally()
     for t_ns, event in timed:
         _take_usage(decoded, event.usage)
         choices = (

@@ -19,7 +19,7 @@ class Counts:
     """The last count that came after the last chunk."""
 
     def read(self) -> tuple[int | None, list[int] | None]:
-        """Tokens of the answer and of each of its chunks; None where the server did not say.
+        """Return tokens of the answer and of each of its chunks; None where the server did not say.
 
         Fewer tokens than chunks with text are none: such a figure would make a token dearer than it is.
         """

@@ -26,8 +26,8 @@ def decompressed(pieces: Sequence[bytes], encoding: str | None) -> list[bytes]:
         UnreadableBodyError: another encoding, or damaged.
     """
     name = (encoding or "").strip().lower()
-    encodings = [one.strip() for one in name.split(",")]
-    if any(one in _NOT_READ for one in encodings):
+    encodings = [coding.strip() for coding in name.split(",")]
+    if any(coding in _NOT_READ for coding in encodings):
         raise UnreadableBodyError(f"the body is compressed ({name}), which nobody asked for")
     plain = list(pieces)
     for _ in filter(_ZLIBS.__contains__, encodings):
@@ -54,7 +54,7 @@ class _Inflating:
         self._member = zlib.decompressobj(header)
 
     def take(self, piece: bytes) -> bytes:
-        """What a piece adds; what follows the last member and is none is left out, as by gzip."""
+        """Return what a piece adds; what follows the last member and is none is left out, as by gzip."""
         plain = b""
         while piece:
             if self._member.eof:

@@ -148,7 +148,7 @@ class AiohttpClient(AskingClient):
             exchange.end_ns = exchange.end_ns or now_ns()
 
     def look(self) -> None:
-        """Nothing to do: bytes are taken as they come."""
+        """Do nothing: bytes are taken as they come."""
 
     async def close(self) -> None:
         """Close all connections."""

@@ -96,7 +96,7 @@ class AsyncioConnection(asyncio.Protocol):
         self._look()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """An answer under way is cut off."""
+        """Close it; an answer under way is cut off."""
         self._transport = None
         if self._answer is None or self._ended is None:
             return
@@ -128,7 +128,7 @@ class AsyncioClient(Pool):
         self._tls = ssl.create_default_context() if endpoint.tls else None
 
     def look(self) -> None:
-        """Nothing to do: bytes are taken as they come."""
+        """Do nothing: bytes are taken as they come."""
 
     async def _open_connection(self) -> AsyncioConnection:
         connected = await self._addresses.connected()

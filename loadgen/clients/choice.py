@@ -33,7 +33,7 @@ class Client(Protocol):
         """
 
     async def complete(self, request: bytes, exchange: Exchange) -> None:
-        """One request, head and body; how it went is said in ``exchange``, and nothing but a cancellation raises."""
+        """Make one request, head and body; ``exchange`` says how it went, and nothing but a cancellation raises."""
 
     def look(self) -> None:
         """Take what was received so far, of answers under way too."""

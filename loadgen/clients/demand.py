@@ -32,11 +32,11 @@ class Demand:
         return self._opened_s or 0.0
 
     def used(self, seconds: float) -> None:
-        """A connection was in use for so long."""
+        """Note that a connection was in use for so long."""
         self._used_s = _mean(self._used_s, seconds)
 
     def opened(self, seconds: float) -> None:
-        """A connection took so long to be opened.
+        """Note that a connection took so long to be opened.
 
         The shortest counts: many at once wait for each other, and what they took would call for more of them.
         """

@@ -41,7 +41,7 @@ class Exchange:
 
     @property
     def events(self) -> list[StreamEvent]:
-        """The events of its body, with their arrival."""
+        """Return the events of its body, with their arrival."""
         return cut_events(self.pieces_ns, self.pieces)
 
     @property
@@ -94,7 +94,7 @@ class Answer:
         self._error_body = b""
 
     def feed(self, arrived_ns: int, data: bytes) -> None:
-        """Bytes of this connection, as they came."""
+        """Take bytes of this connection, as they came."""
         self._arrived_ns = arrived_ns
         if self._parser is None:
             self.reusable = self.reusable and not data  # bytes that nobody asked for: it is out of step
@@ -126,7 +126,7 @@ class Answer:
         return self.ended
 
     def cut_off(self, at_ns: int, error: Exception | None) -> None:
-        """The connection is gone: the answer is whole only where [DONE] or, if nothing else can, its end says so."""
+        """Note that the connection is gone: the answer is whole only where [DONE], or nothing but its end, says so."""
         if not self.settle():
             self._arrived_ns = at_ns
             if error is None and not self._framed and self.exchange.http_status:
@@ -151,7 +151,7 @@ class Answer:
         self._framed = self._framed or name in (b"content-length", b"transfer-encoding")
 
     def on_headers_complete(self) -> None:
-        """The status stands, whatever happens to the body."""
+        """Note the status, which stands whatever happens to the body."""
         if not self.ended and self._parser is not None:
             self.exchange.http_status = self._parser.get_status_code()
             self._good = self.exchange.http_status == 200
@@ -167,7 +167,7 @@ class Answer:
             self._error_body += body
 
     def on_message_complete(self) -> None:
-        """The answer is whole, unless it is an interim one; decoding decides later whether it is a good one."""
+        """Note that the answer is whole, unless it is an interim one; decoding decides later whether it is good."""
         if self.ended or self._parser is None:
             return
         status = self.exchange.http_status or 0

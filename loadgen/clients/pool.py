@@ -73,7 +73,7 @@ class Deadline:
             self._timer = self._loop.call_at(self._at_s, self._fired)
 
     def clear(self) -> None:
-        """Nothing is waited for."""
+        """Close all connections; nothing is waited for."""
         self._at_s = self._ended = None
 
     def close(self) -> None:

@@ -86,22 +86,22 @@ class Agenda:
         return None if self.finished else self._draw("filler")
 
     def none_due_before(self, at_ns: int) -> None:
-        """The next request is due at ``at_ns``: where time says how many are measured, it may say so now."""
+        """Note that the next request is due at ``at_ns``: where time says how many are measured, it may say so now."""
         if self._first_ns is not None and self._planned is None:
             self._measures_at(at_ns)
 
     def measured_ended(self) -> None:
-        """A measured request has ended."""
+        """Note that a measured request has ended."""
         self._ended += 1
 
     def is_of_another(self, item: Item) -> None:
-        """A request that was handed out is another worker's: nothing of it is waited for here."""
+        """Note that a request that was handed out is another worker's: nothing of it is waited for here."""
         if item.role == "measured":
             self._of_others += 1
             self._ended += 1
 
     def release(self) -> None:
-        """The measured requests of all workers have ended: no more filler."""
+        """Note that the measured requests of all workers have ended: no more filler."""
         self._released = True
 
     def abandon(self) -> Iterator[Item]:
@@ -138,7 +138,7 @@ class Agenda:
 
     @property
     def progress(self) -> tuple[int, int | None]:
-        """Measured requests that ended, and how many there will be (None while that depends on time)."""
+        """Count the measured requests that ended, and how many there will be (None while that depends on time)."""
         return self._ended - self._of_others, self._planned
 
     def _warms_at(self, at_ns: int) -> bool:

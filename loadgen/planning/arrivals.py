@@ -45,7 +45,7 @@ class Arrivals:
         return dithered(offsets, Phases(self.dither_s, rng))
 
     def within(self, seconds: float) -> float:
-        """Requests due in the first ``seconds`` of what is measured: exact for a trace, else expected."""
+        """Count the requests due in the first ``seconds`` of what is measured: exact for a trace, else expected."""
         if self.load.trace is None:
             return seconds * mean_rate(self.load)
         offsets = recording_of(self.load).offsets_ns
@@ -64,7 +64,7 @@ def recording_of(load: Open) -> Recording:
 
 
 def mean_rate(load: Open) -> float:
-    """Requests a second in the mean.
+    """Return requests a second in the mean.
 
     Raises:
         UsageError: the trace file cannot be read.
@@ -79,7 +79,7 @@ def mean_rate(load: Open) -> float:
 def arrival_offsets_ns(
     qps: float, arrivals: Literal["constant", "poisson"], rng: np.random.Generator
 ) -> Iterator[int]:
-    """Offsets without end: ``constant`` has gaps of exactly 1/qps, ``poisson`` exponential ones of that mean."""
+    """Yield offsets without end: ``constant`` has gaps of exactly 1/qps, ``poisson`` exponential ones of that mean."""
     if arrivals == "constant":
         index = 0
         while True:

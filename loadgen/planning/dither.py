@@ -32,7 +32,7 @@ class Phases:
 
 
 def dithered(offsets_ns: Iterator[int], phases: Phases) -> Iterator[int]:
-    """Ascending offsets, each later by its phase, ascending again: a request may overtake the one before it."""
+    """Move ascending offsets later, each by its phase, in order again: a request may overtake the one before it."""
     waiting: list[int] = []
     for number, offset_ns in enumerate(offsets_ns):
         while waiting and waiting[0] <= offset_ns:

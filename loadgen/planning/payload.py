@@ -54,12 +54,20 @@ class Endpoint:
 
     @property
     def authority(self) -> str:
-        """Host and port as the Host header has them: without the port that is usual."""
+        """Return host and port as the Host header has them: without the port that is usual."""
         return authority(self.scheme, self.host, self.port)
 
     @property
+    def root(self) -> str:
+        """The server's address, without credentials: up to ``/v1``."""
+        path = self.path.partition("?")[0]
+        for part in ("/completions", "/chat", "/v1"):
+            path = path.removesuffix(part)
+        return f"{self.scheme}://{self.authority}{path}"
+
+    @property
     def scheme(self) -> str:
-        """``http`` or ``https``."""
+        """Return ``http`` or ``https``."""
         return "https" if self.tls else "http"
 
 

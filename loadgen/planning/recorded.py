@@ -19,7 +19,7 @@ class RecordedRequest:
 
     @property
     def task_id(self) -> str:
-        """Its name in tables."""
+        """Return its name in tables."""
         return f"trace/{self.number}"
 
 

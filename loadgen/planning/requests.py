@@ -16,7 +16,7 @@ _PLACE = "{text}"
 
 
 class Requests(Protocol):
-    """What is sent for what is on the agenda."""
+    """The bytes that are sent for each item of the agenda."""
 
     def of(self, item: Item) -> bytes:
         """Return head and body."""

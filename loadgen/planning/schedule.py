@@ -25,7 +25,7 @@ _LONGEST = 100_000
 
 
 def planned(spec: LoadSpec) -> Iterator[tuple[int | None, Item]]:
-    """(offset in ns from the load's start, request) up to the last measured one, in order.
+    """Yield (offset in ns from the load's start, request) up to the last measured one, in order.
 
     Open loads: warm-up and measured requests. Others send when a place falls free, so that their offsets are None
     and how many are warm-up depends on the server: only what is measured is planned. Where its number depends on the
@@ -72,7 +72,7 @@ def _on_schedule(spec: LoadSpec, tasks: Asked) -> Iterator[tuple[int | None, Ite
 
 
 def asked_lengths(items: Sequence[Item]) -> dict[str, list[int | None]]:
-    """Columns of the lengths that requests were to have; null where a data set's tasks are asked."""
+    """Return columns of the lengths that requests were to have; null where a data set's tasks are asked."""
     lengths = [item.task.lengths if isinstance(item.task, RecordedRequest) else None for item in items]
     return {
         "asked_prompt_tokens": [None if length is None else length.prompt_tokens for length in lengths],

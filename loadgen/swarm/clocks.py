@@ -48,7 +48,7 @@ class Clocks:
 
 
 def tell_clock(runner: Any) -> None:
-    """The worker's side: answer whenever the master asks."""
+    """Answer, at the worker's side, whenever the master asks."""
 
     def answer(**_: Any) -> None:
         received_ns = now_ns()

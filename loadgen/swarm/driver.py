@@ -86,7 +86,7 @@ class Driver:
         self.written.set()
 
     def end(self, *, at_once: bool) -> None:
-        """No more requests; what is in flight is drained, or cut off ``at_once``."""
+        """Offer no more requests; what is in flight is drained, or cut off ``at_once``."""
         self._stopped = self._stopped or at_once
         self._agenda.release()
         self._over.set()

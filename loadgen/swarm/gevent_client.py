@@ -35,7 +35,7 @@ class GeventClient:
         self.resent = 0
 
     def complete(self, request: bytes, exchange: Exchange) -> None:
-        """One request, head and body; whatever goes wrong is said in ``exchange``. A kill leaves it ``aborted``."""
+        """Make one request, head and body; ``exchange`` says what goes wrong. A kill leaves it ``aborted``."""
         for form in self._asking.forms(request, exchange):
             self._complete(form, exchange)
 

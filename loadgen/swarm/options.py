@@ -32,7 +32,7 @@ _OPTIONS: tuple[tuple[str, type, Any, str], ...] = (
 
 
 def add_options(parser: Any) -> None:
-    """The options of ``starwatt load``; its --url is Locust's --host."""
+    """Add the options of ``starwatt load``; its --url is Locust's --host."""
     group = parser.add_argument_group("starwatt")
     for name, kind, default, words in _OPTIONS:
         group.add_argument(f"--{name}", type=kind, default=default, help=words)

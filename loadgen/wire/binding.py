@@ -65,7 +65,7 @@ class Wire:
 
     @property
     def news_fd(self) -> int:
-        """Readable while ``news`` has something to say."""
+        """Return a descriptor that is readable while ``news`` has something to say."""
         return int(self._c.wire_news_fd(self._wire))
 
     def speak_tls(self, functions: TlsFunctions) -> None:
@@ -88,7 +88,7 @@ class Wire:
         return bool(self._c.wire_send(self._wire, slot, request, len(request), due_ns) == 0)
 
     def news(self) -> list[int]:
-        """Slots that want to be asked: an answer may be whole, or the connection is closed."""
+        """Return slots that want to be asked: an answer may be whole, or the connection is closed."""
         count = self._c.wire_news(self._wire, self._numbers, _NEWS_AT_ONCE)
         return self._numbers[:count]
 

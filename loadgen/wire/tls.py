@@ -74,7 +74,7 @@ class Secured:
 
 
 class Tls:
-    """What connections to one host have in common: whom they trust, and the name that they ask for."""
+    """The settings that connections to one host share: whom they trust, and the name that they ask for."""
 
     def __init__(self, host: str) -> None:
         """Find OpenSSL, and what this machine trusts (``SSL_CERT_FILE`` and ``SSL_CERT_DIR``, as everywhere).
@@ -99,7 +99,7 @@ class Tls:
 
     @property
     def functions(self) -> TlsFunctions:
-        """What ``wire.c`` calls."""
+        """Return what ``wire.c`` calls."""
         names = ("SSL_read", "SSL_write", "SSL_get_error", "ERR_clear_error")
         return TlsFunctions(*(ctypes.cast(getattr(self._c, name), c_void_p) for name in names))
 

@@ -20,7 +20,7 @@ CALIBRATION_MODULES = ("argparse", "bisect", "csv", "difflib", "fractions", "hea
 def calibration_batches(
     tokenizer: PreTrainedTokenizerBase, modules: tuple[str, ...] = CALIBRATION_MODULES
 ) -> dict[str, list[list[int]]]:
-    """``input_ids`` and ``attention_mask`` of excerpts of Python's library, drawn from a fixed seed.
+    """Return ``input_ids`` and ``attention_mask`` of excerpts of Python's library, drawn from a fixed seed.
 
     Raises:
         BuildError: this Python comes without its library's source.

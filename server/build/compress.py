@@ -45,7 +45,7 @@ def quantize_compressed(source: Path, out: Path, quantization: Compressed) -> No
 
 
 def modifiers(quantization: Compressed, model: PreTrainedModel) -> list[Any]:
-    """llm-compressor's recipe of a format for a model.
+    """Return llm-compressor's recipe of a format for a model.
 
     Raises:
         BuildError: the format is smoothed, and nothing of this model can be.

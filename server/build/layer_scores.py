@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import PreTrainedModel
@@ -15,7 +17,7 @@ from server.build.families.loading import load_tokenizer
 
 
 def block_influence(states: torch.Tensor) -> list[float]:
-    """1 - mean over tokens of the cosine of a layer's input and output (ShortGPT, arXiv 2403.03853, equation 1).
+    """Return 1 - mean over tokens of the cosine of a layer's input and output (ShortGPT, arXiv 2403.03853, equation 1).
 
     ``states``: (layers + 1, tokens, hidden), the input of each layer and the output of the last.
     """
@@ -62,21 +64,20 @@ def sample_states(model: PreTrainedModel, source: Path, *, last_token_only: bool
     ) -> None:
         keep(inputs[0] if inputs else named["hidden_states"])
 
-    hooks = [layer.register_forward_pre_hook(take, with_kwargs=True) for layer in layers]
-    hooks.append(
-        layers[-1].register_forward_hook(lambda _, __, out: keep(out[0] if isinstance(out, tuple) else out))
-    )
-    try:
+    def give(_layer: torch.nn.Module, _inputs: object, output: Any) -> None:
+        keep(output[0] if isinstance(output, tuple) else output)
+
+    with ExitStack() as hooks:
+        for layer in layers:
+            hooks.enter_context(layer.register_forward_pre_hook(take, with_kwargs=True))
+        hooks.enter_context(layers[-1].register_forward_hook(give))
         for ids in batches["input_ids"]:
             with torch.no_grad():
                 model.base_model(torch.tensor([ids], device=model.device), use_cache=False)
             yield torch.stack(seen)
             seen.clear()
-    finally:
-        for hook in hooks:
-            hook.remove()
 
 
 def mean_scores(scores: Iterable[list[float]]) -> list[float]:
-    """Layer by layer over samples of the same length."""
+    """Average scores layer by layer over samples of the same length."""
     return torch.tensor(list(scores), dtype=torch.float64).mean(0).tolist()  # type: ignore[no-any-return]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def count_tokens(folder: Path, prompts: Sequence[str]) -> list[int] | None:
-    """Tokens of each prompt as a server counts them, special ones included; None where no ``tokenizer.json`` reads."""
+    """Count each prompt's tokens as a server does, special ones included; None where no ``tokenizer.json`` reads."""
     file = folder / "tokenizer.json"
     if not file.is_file():
         return None

@@ -13,7 +13,7 @@ from server.build.families.reach import check_reached
 
 
 def quantize_bitsandbytes(source: Path, out: Path, quantization: BitsAndBytes) -> None:
-    """LLM.int8(), NF4 or FP4, quantised by transformers and saved.
+    """Quantise by LLM.int8(), NF4 or FP4, as transformers does, and save what comes of it.
 
     Raises:
         BuildError: transformers cannot load the model, or bitsandbytes reaches too little of it.

@@ -81,7 +81,7 @@ def tensor_shapes(config: PreTrainedConfig) -> dict[str, torch.Size]:
 
 
 def plan_shards(shapes: dict[str, torch.Size], most_bytes: int) -> list[list[str]]:
-    """Names in order, cut into files of at most so many bytes (a larger tensor has one of its own)."""
+    """Cut names, in their order, into files of at most so many bytes (a larger tensor has one of its own)."""
     shards: list[list[str]] = [[]]
     filled = 0
     for name, shape in shapes.items():
@@ -95,7 +95,7 @@ def plan_shards(shapes: dict[str, torch.Size], most_bytes: int) -> list[list[str
 
 
 def draw(name: str, shape: torch.Size, deviation: float, seed: int) -> torch.Tensor:
-    """One tensor in bfloat16."""
+    """Draw one tensor in bfloat16."""
     if name.endswith(".bias"):
         return torch.zeros(shape, dtype=torch.bfloat16)
     if len(shape) == 1:

@@ -45,7 +45,7 @@ class Shape:
 
     @property
     def parameters(self) -> float:
-        """All of them."""
+        """Count all of them."""
         return self.linear + self.embedding
 
     def without(self, layers: int) -> Shape:

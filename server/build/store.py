@@ -76,7 +76,7 @@ def store_root() -> Path:
 
 
 def recipe_digest(recipe: Mapping[str, Any]) -> str:
-    """SHA-256 of the recipe's canonical JSON."""
+    """Return SHA-256 of the recipe's canonical JSON."""
     text = json.dumps(recipe, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -157,7 +157,7 @@ class Store:
         return built
 
     def stored(self) -> Iterator[Stored]:
-        """Everything that is finished, by the time it was made; one whose provenance cannot be read has none."""
+        """Return everything that is finished, by the time it was made; one whose provenance cannot be read has none."""
         folders = [path for path in self.root.glob("[0-9a-f]*") if path.is_dir()]
         for path in sorted(folders, key=lambda folder: folder.stat().st_mtime_ns):
             try:
@@ -229,7 +229,7 @@ def damaged_file(folder: Path, digests: Mapping[str, str]) -> str | None:
 
 
 def file_digest(path: Path) -> str:
-    """SHA-256 of one file; read once a process for as long as its size and times stay."""
+    """Return SHA-256 of one file; read once a process for as long as its size and times stay."""
     stat = path.stat()
     return _digest(path, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
 

@@ -94,7 +94,7 @@ def _codebook(quantization: BitsAndBytes) -> torch.Tensor:
 def zero_shares(
     checkpoint: Path, quantization: BitsAndBytes | Compressed | None
 ) -> Iterator[tuple[str, float, int]]:
-    """(name, share of weights that are zero, columns) of every matrix of the decoder layers."""
+    """Return (name, share of weights that are zero, columns) of every matrix of the decoder layers."""
     for path in sorted(checkpoint.glob("*.safetensors")):
         with safe_open(path, "pt") as file:
             names = set(file.keys())

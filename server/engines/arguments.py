@@ -34,7 +34,7 @@ _known: dict[str, str | None] = {}
 
 @dataclass(frozen=True)
 class Asked:
-    """What vLLM is asked about."""
+    """A question to vLLM about its arguments."""
 
     args: Mapping[str, JsonValue]
     """The arguments that a variant has of its own."""
@@ -45,7 +45,7 @@ class Asked:
 
     @property
     def digest(self) -> str:
-        """What the answer depends on."""
+        """Digest what the answer depends on."""
         text = json.dumps([asdict(self), repr(this_machine())], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 

@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 _LONGEST_ANSWER = 8 << 20
 
 
-def answer_of(url: str, timeout_s: float, key: str | None = None) -> bytes:
-    """GET a URL and return the body.
+def answer_of(url: str, timeout_s: float, key: str | None = None, *, by_proxy: bool = False) -> bytes:
+    """GET a URL and return the body, asked as ``opened`` does.
 
     Raises:
         urllib.error.HTTPError: it answers with a status of 400 or above.
@@ -21,7 +21,7 @@ def answer_of(url: str, timeout_s: float, key: str | None = None) -> bytes:
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     request = urllib.request.Request(url, headers=headers)  # noqa: S310 -- our own, or checked by configs/remote.py
     try:
-        with opened(request, timeout_s) as response:
+        with opened(request, timeout_s, by_proxy=by_proxy) as response:
             return bytes(response.read(_LONGEST_ANSWER))
     except http.client.HTTPException as error:
         raise OSError(str(error) or type(error).__name__) from error

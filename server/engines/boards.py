@@ -25,7 +25,7 @@ class Allotment:
     meters: Meters
     """Those that read these boards."""
     numbers: tuple[int, ...] | None = None
-    """What it is given to see, as nvidia-smi counts; None: all that this process sees, the environment as it is."""
+    """What it is given to see, as CUDA counts; None: all that this process sees, the environment as it is."""
     reasons: tuple[str, ...] = ()
     """Why the joules of these boards are not the engine's."""
 
@@ -58,7 +58,7 @@ def allot(meters: Meters, engine: EngineSettings) -> Allotment:
 
 @lru_cache(maxsize=8)
 def readable(gpus: tuple[str, ...] | None) -> Mapping[str, int]:
-    """UUIDs of the boards whose power is read, with their numbers; empty without any.
+    """Return UUIDs of the boards whose power is read, with their numbers; empty without any.
 
     Found once a process: were a board left out that is lost on the way, joules of later cells would be those of fewer
     boards.

@@ -6,11 +6,11 @@ import errno
 import socket
 import time
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from subprocess import Popen
-from typing import Protocol, Self
+from typing import Protocol
 
 import platformdirs
 import psutil
@@ -20,6 +20,7 @@ from server.engines.boards import environment_of
 from server.engines.death import why_it_died
 from server.engines.engine_log import Announcer
 from server.engines.engine_spec import HOST, EngineSpec
+from server.engines.known_deaths import remedy_of_signal, signal_name
 from server.engines.transformers import TransformersServe
 from server.engines.vllm import Vllm
 from server.process.guard import GUARD
@@ -55,7 +56,7 @@ ADAPTERS: dict[str, Adapter] = {"vllm": Vllm(), "transformers": TransformersServ
 
 
 @dataclass
-class Engine:
+class Engine(AbstractContextManager["Engine"]):
     """A started server; use as a context manager. ``served`` is known once ``wait_ready`` returned."""
 
     spec: EngineSpec
@@ -66,7 +67,7 @@ class Engine:
 
     @property
     def url(self) -> str:
-        """The endpoint, without ``/v1``."""
+        """Return the endpoint, without ``/v1``."""
         host = f"[{self.spec.host}]" if ":" in self.spec.host else self.spec.host
         return f"http://{host}:{self.spec.port}"
 
@@ -114,25 +115,27 @@ class Engine:
     def check_alive(self, when: str) -> None:
         """Raise EngineError if the server has died: its first error and what helps, or else its last lines."""
         code = self.process.poll()
-        if code is not None:
-            death = why_it_died(self.log)
-            if death is None:
-                printed = f"its last lines:\n{last_lines(self.log, _LAST_LINES)}"
-            else:
-                printed = f"the first error in its log:\n  {death}"
-            cause = alike(f"{when}: {printed}") if code > 0 else None  # else somebody ended it
-            raise EngineError(
-                f"the engine died {when} (exit code {code}); {printed}\n  The whole log: {self.log}",
-                cause=cause,
-            )
+        if code is None:
+            return
+        death = why_it_died(self.log)
+        if death is None:
+            remedy = remedy_of_signal(-code)
+            helps = f"\n  What helps: {remedy}" if remedy else ""
+            printed = f"its last lines:\n{last_lines(self.log, _LAST_LINES)}{helps}"
+        else:
+            printed = f"the first error in its log:\n  {death}"
+        # vLLM itself ends with 0 where its core has died, and where it was told to end.
+        ended_by_somebody = code < 0 or (code == 0 and death is None)
+        ended = f"exit code {code}" if code >= 0 else f"exit code {code}, {signal_name(-code)}"
+        raise EngineError(
+            f"the engine died {when} ({ended}); {printed}\n  The whole log: {self.log}",
+            cause=None if ended_by_somebody else alike(f"{when}: {printed}"),
+        )
 
     def stop(self) -> None:
         """Stop the server and everything it started, and remove its temporary files."""
         stop_group(self.process, grace_s=STOP_GRACE_S)
         self._temporaries.close()
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.stop()

@@ -29,25 +29,31 @@ METRICS = {
     "vllm:spec_decode_num_draft_tokens_total": "drafted_tokens_total",
     "vllm:spec_decode_num_accepted_tokens_total": "accepted_tokens_total",
 }
+_FORMER = {"vllm:gpu_cache_usage_perc": "vllm:kv_cache_usage_perc"}
+"""Names until vLLM 0.10. ``gpu_prefix_cache_hits``, which counted blocks or tokens by release, is not read."""
 _SHARES = frozenset({"kv_cache_usage"})
 _SAMPLE = re.compile(r"(?P<name>[\w:]+)(?:\{.*\})?\s+(?P<value>\S+)")  # a time stamp may follow
 
 
 def parse_metrics(text: str) -> dict[str, float]:
-    """Our columns from Prometheus text, summed over label sets; a metric that is missing is left out.
+    """Return our columns from Prometheus text, summed over label sets; a metric that is missing is left out.
 
-    A share of each engine's own cache is no sum: with data parallelism it is their mean.
+    A share of each engine's own cache is no sum: with data parallelism it is their mean. A server that writes a metric
+    by its former name too, as vLLM does for some releases, is read once.
     """
-    values: dict[str, float] = {}
-    engines: dict[str, int] = {}
+    found: dict[str, list[float]] = {}
     for line in text.splitlines():
         sample = _SAMPLE.match(line)
-        column = METRICS.get(sample["name"]) if sample else None
-        if sample and column is not None and (value := finite(sample["value"])) is not None:
-            values[column] = values.get(column, 0.0) + value
-            engines[column] = engines.get(column, 0) + 1
+        name = sample["name"] if sample else ""
+        if sample and (name in METRICS or name in _FORMER) and (value := finite(sample["value"])) is not None:
+            found.setdefault(name, []).append(value)
+    for former, name in _FORMER.items():
+        if former in found:
+            found.setdefault(name, found.pop(former))
     return {
-        column: value / engines[column] if column in _SHARES else value for column, value in values.items()
+        column: sum(found[name]) / (len(found[name]) if column in _SHARES else 1)
+        for name, column in METRICS.items()
+        if name in found
     }
 
 

@@ -15,7 +15,7 @@ HOST = "127.0.0.1"
 
 @dataclass(frozen=True)
 class Share:
-    """What one of several engines on the same boards gets of their memory."""
+    """One engine's part of the memory of boards that several are on."""
 
     utilization: float
     """Of each board: all that it takes."""
@@ -39,11 +39,11 @@ class EngineSpec:
     cpus: Sequence[int] | None = None
     seed: int = 0
     boards: tuple[int, ...] | None = None
-    """Those that it gets to see, as nvidia-smi counts; None: all that this process sees."""
+    """Those that it gets to see, as CUDA counts; None: all that this process sees."""
     share: Share | None = None
     """Of these boards' memory; None: what the settings say, for it is alone there."""
 
     @property
     def served(self) -> EngineSettings:
-        """The settings, with those that the variant has of its own."""
+        """Return the settings, with those that the variant has of its own."""
         return with_arguments(self.settings, self.variant.engine_args)

@@ -87,7 +87,7 @@ def weights_bytes(checkpoint: Checkpoint) -> int:
 
 
 def taken_bytes(pid: int) -> int:
-    """Memory of a process and its descendants, pages that several share counted once (PSS); what has ended is 0."""
+    """Sum the memory of a process and its descendants, shared pages counted once (PSS); what has ended is 0."""
     total = 0
     try:
         root = psutil.Process(pid)

@@ -14,7 +14,7 @@ from typing import Any
 from server.engines.asking import answer_of
 from server.engines.engine_metrics import finite
 from server.process.waiting import ask_until
-from starwatt_errors import EngineError
+from starwatt_errors import EngineError, first_few
 from traces.cell import Served
 
 _TIMEOUT_S = 5.0
@@ -37,6 +37,8 @@ class RemoteEngine:
     """The name that requests use; None until it was asked for the only one that it lists."""
     api_key: str | None = field(default=None, repr=False)
     served: Served = field(default_factory=Served)
+    by_proxy: bool = False
+    """Whether it is asked by the proxy that the environment names, as a load may be."""
     _looked_s: float = 0.0
 
     def wait_ready(self, wait_s: float, announce: Callable[[str], None] = lambda _: None) -> None:
@@ -86,8 +88,7 @@ class RemoteEngine:
         wanted = (
             "serves several models: say which by model:" if self.model is None else f"has no {self.model}"
         )
-        more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
-        lists = f"{', '.join(names[:_MOST_NAMED])}{more}"
+        lists = first_few(names, _MOST_NAMED)
         raise EngineError(f"{self.url}: {wanted} (it lists: {lists})", cause=f"{self.url}: {wanted}")
 
     def _description(self, chosen: dict[str, Any]) -> Served:
@@ -120,7 +121,7 @@ class RemoteEngine:
 
     def _get(self, path: str) -> bytes:
         try:
-            return answer_of(self.url + path, _TIMEOUT_S, self.api_key)
+            return answer_of(self.url + path, _TIMEOUT_S, self.api_key, by_proxy=self.by_proxy)
         except urllib.error.HTTPError as error:
             if error.code in (401, 403):
                 raise EngineError(

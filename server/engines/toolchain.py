@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import shutil
 import sysconfig
-from importlib import metadata
 from pathlib import Path
 
 from server.engines.hardware import this_machine
 from server.engines.vllm import vllm_version
 from server.power.nvidia.inventory import driver_cuda
+from server.process.installed import installed_version
 from starwatt_errors import EngineError
 
 _RUNTIMES = ("nvidia-cuda-runtime", "nvidia-cuda-runtime-cu12")
@@ -53,10 +53,8 @@ def driver_too_old() -> str | None:
 def environment_cuda() -> int | None:
     """Return the major version of the CUDA that is installed here for torch; None where there is none."""
     for name in _RUNTIMES:
-        try:
-            return int(metadata.version(name).partition(".")[0])
-        except metadata.PackageNotFoundError:
-            continue
+        if (version := installed_version(name)) is not None:
+            return int(version.partition(".")[0])
     return None
 
 

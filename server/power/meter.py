@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -46,6 +48,57 @@ class Reading:
         return self.power_w if self.power_w is not None else self.power_avg_w
 
 
+class ReadBoard(Protocol):
+    """Reads one board of a meter that has several."""
+
+    device: Device
+
+    @property
+    def name(self) -> str:
+        """Name it for people."""
+
+    def read(self) -> Reading:
+        """Read its power."""
+
+    def read_slow(self) -> Reading:
+        """Read what is read less often, its energy counter at a time of its own."""
+
+
+@dataclass
+class BoardsMeter:
+    """Reads boards one after the other through a library that is open as long as the meter is."""
+
+    _boards: Sequence[ReadBoard]
+    _library: ExitStack
+    left_out: tuple[str, ...]
+    """In words, the boards that are not read."""
+
+    @property
+    def devices(self) -> list[Device]:
+        """Return every board that is read, named by its UUID."""
+        return [board.device for board in self._boards]
+
+    @property
+    def named(self) -> list[str]:
+        """Name them for people."""
+        return [board.name for board in self._boards]
+
+    def read(self, *, slow: bool) -> list[Reading]:
+        """Take a reading of every board; with ``slow`` another of each, with its counter at its own time.
+
+        Raises:
+            MeterError: a board was lost, may not be read any more, or has shown no power for some seconds.
+        """
+        readings = [board.read() for board in self._boards]
+        if slow:
+            readings += [board.read_slow() for board in self._boards]
+        return readings
+
+    def close(self) -> None:
+        """Shut the library down."""
+        self._library.close()
+
+
 class Meter(Protocol):
     """Reads all devices of one kind."""
 
@@ -54,7 +107,7 @@ class Meter(Protocol):
         """Return the devices that it reads, in the order of its readings."""
 
     def read(self, *, slow: bool) -> list[Reading]:
-        """Readings of every device, each timed by itself.
+        """Return readings of every device, each timed by itself.
 
         ``slow``: those too that are read at a gentler rate (a GPU's energy counter, temperature and clocks).
 

@@ -20,11 +20,15 @@ from starwatt_errors import MeterError
 
 
 def available_sources() -> dict[Source, str]:
-    """Measuring sources that answer here, with what they found; ``modelled`` is always possible and not listed.
+    """Return measuring sources that answer here, with what they found; ``modelled`` is always possible and not listed.
 
     Raises:
         NvmlError: there is a driver, but neither it nor a board of it answers.
     """
+    return {**_boards(), **_packages()}
+
+
+def _boards() -> dict[Source, str]:
     answering: dict[Source, str] = {}
     try:
         with closing(NvmlMeter()) as boards:
@@ -37,23 +41,25 @@ def available_sources() -> dict[Source, str]:
             answering["amdsmi"] = ", ".join([*amd.named, *(f"left out: {words}" for words in amd.left_out)])
     except AmdError:
         pass  # as above
-    try:
-        meter = RaplMeter()
-    except MeterError:
-        return answering
-    left_out = [f"left out: {error}" for error in meter.left_out]
-    answering["rapl"] = ", ".join([*(device.name for device in meter.devices), *left_out])
-    meter.close()
     return answering
 
 
+def _packages() -> dict[Source, str]:
+    try:
+        meter = RaplMeter()
+    except MeterError:
+        return {}
+    left_out = [f"left out: {error}" for error in meter.left_out]
+    meter.close()
+    return {"rapl": ", ".join([*(device.name for device in meter.devices), *left_out])}
+
+
 def choose_sources(settings: Meters) -> list[Source]:
-    """``auto`` is every measuring source that answers, or ``modelled`` where none does; and the logs that are named."""
+    """Choose sources: ``auto`` is every measuring one that answers, or ``modelled``; and the logs that are named."""
     if settings.sources != "auto":
         return list(settings.sources)
-    answering: list[Source] = [
-        source for source in available_sources() if source not in ("nvml", "amdsmi") or settings.gpus != ()
-    ] or ["modelled"]
+    there = _packages() if settings.gpus == () else available_sources()  # boards that are not wanted may fail
+    answering: list[Source] = [*there] or ["modelled"]
     return [*answering, "external"] if settings.external else answering
 
 

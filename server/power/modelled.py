@@ -20,7 +20,7 @@ _LOOK_FOR_CHILDREN_NS = 500_000_000
 
 
 def process_cpu_ns(pid: int) -> int:
-    """CPU time of all threads a process has had, in nanoseconds (its CPU clock: clock_getcpuclockid(3)).
+    """Return CPU time of all threads a process has had, in nanoseconds (its CPU clock: clock_getcpuclockid(3)).
 
     Raises:
         OSError: no such process.
@@ -50,11 +50,11 @@ class ModelledMeter:
 
     @property
     def devices(self) -> list[Device]:
-        """The engine as one device."""
+        """Return the engine as one device."""
         return [self._device]
 
     def read(self, *, slow: bool) -> list[Reading]:  # noqa: ARG002 -- all of it is cheap
-        """Energy since the first reading, and the mean power since the last one."""
+        """Read the energy since the first reading, and the mean power since the last one."""
         before_ns = now_ns()
         total_ns, t_ns = self._total_cpu_ns(), now_ns()
         power_w = (total_ns - self._last_cpu_ns) / (t_ns - self._last_ns) * self._watts
@@ -70,7 +70,7 @@ class ModelledMeter:
         ]
 
     def close(self) -> None:
-        """Nothing stays open between readings."""
+        """Do nothing: nothing stays open between readings."""
 
     def _total_cpu_ns(self) -> int:
         """Sum the CPU time of all processes ever seen: what one had used by the last look stays in when it ends."""

@@ -28,6 +28,18 @@ class UnreadableZoneError(MeterError):
         super().__init__(f"RAPL: {path} may only be read by root; {self.remedy}")
 
 
+class MaskedZonesError(MeterError):
+    """The kernel offers zones, and this container hides their files; ``remedy`` is what shows them."""
+
+    def __init__(self, root: Path) -> None:
+        self.why = f"this container hides the zones of {root}"
+        self.remedy = (
+            "docker run --security-opt systempaths=unconfined, or podman run --security-opt "
+            "unmask=/sys/devices/virtual/powercap"
+        )
+        super().__init__(f"RAPL: {self.why}: {self.remedy}")
+
+
 @dataclass(frozen=True)
 class Zone:
     """One zone of the kernel's tree that is a package or a memory."""
@@ -46,7 +58,7 @@ class Zone:
         return max(self._constraints_w("power_limit_uw"), default=None)
 
     def most_w(self) -> float:
-        """More than it can draw: three times the highest power or limit that the kernel names."""
+        """Return more than it can draw: three times the highest power or limit that the kernel names."""
         named_w = [*self._constraints_w("max_power_uw"), *self._constraints_w("power_limit_uw")]
         return _LIMIT_FACTOR * max(named_w) if named_w else _MOST_W
 
@@ -71,9 +83,16 @@ class _Counter:
 
 
 def find_zones(root: Path = POWERCAP) -> list[Zone]:
-    """Find every package and DRAM zone, in the kernel's order; empty where the kernel offers none."""
+    """Find every package and DRAM zone, in the kernel's order; empty where the kernel offers none.
+
+    Raises:
+        MaskedZonesError: they are hidden, as from most containers.
+    """
     zones: list[Zone] = []
-    for folder in sorted(root.glob("intel-rapl:*"), key=_place):  # AMD's zones have that name too
+    folders = sorted(root.glob("intel-rapl:*"), key=_place)  # AMD's zones have that name too
+    if folders and not any(folder.exists() for folder in folders):
+        raise MaskedZonesError(root)
+    for folder in folders:
         kind = _read(folder / "name")
         if kind.startswith("package"):
             zones.append(Zone(folder, kind, "cpu"))
@@ -117,15 +136,15 @@ class RaplMeter:
 
     @property
     def devices(self) -> list[Device]:
-        """Packages and DRAM zones."""
+        """Return packages and DRAM zones."""
         return [counter.device for counter in self._counters]
 
     def read(self, *, slow: bool) -> list[Reading]:
-        """Energy since the first reading, and the mean power since the last one; with ``slow``, power limits."""
+        """Read the energy since the first reading, and the mean power since the last; with ``slow``, power limits."""
         return [_read_counter(counter, slow=slow) for counter in self._counters]
 
     def close(self) -> None:
-        """Nothing stays open between readings."""
+        """Do nothing: nothing stays open between readings."""
 
 
 def _open(zones: list[Zone]) -> list[_Counter]:

@@ -7,10 +7,11 @@ import selectors
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from subprocess import PIPE, Popen
-from typing import Any, Self
+from typing import Any
 
 from configs.meters import Meters
 from server.power.said import Said
@@ -23,7 +24,7 @@ _WORDS_S = 2.0
 
 
 @dataclass
-class Sidecar:
+class Sidecar(AbstractContextManager["Sidecar"]):
     """A running sidecar; use as a context manager. ``summary`` is there once it has stopped."""
 
     process: Popen[bytes]
@@ -115,9 +116,6 @@ class Sidecar:
         if self.process.stdout is not None:
             self.process.stdout.close()
         self.said.close()
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None:

@@ -115,7 +115,7 @@ class Guard:
 
     @property
     def pid(self) -> int | None:
-        """The reaper's; None where there is none."""
+        """Return the reaper's number; None where there is none."""
         return None if self._process is None else self._process.pid
 
     def _close_pipe(self) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from starwatt_errors import UsageError
-from study.cli.answers import print_json
+from study.cli.answers import print_answer
 from study.measure.checkpoints import build_all
 
 
@@ -14,16 +14,11 @@ def build_variants(variants: tuple[str, ...], model: str, *, as_json: bool) -> N
     """Build and print where each checkpoint lies."""
     with said_of("--model", "models"):
         checkpoints = build_all((model,), variants)
-    if as_json:
-        print_json(
-            [
-                {"model": name, "variant": variant, "path": str(checkpoint.path), "digest": checkpoint.digest}
-                for (name, variant), checkpoint in checkpoints.items()
-            ]
-        )
-        return
-    for (_, variant), checkpoint in checkpoints.items():
-        print(f"{variant}\t{checkpoint.path}")  # noqa: T201
+    built = [
+        {"model": name, "variant": variant, "path": str(checkpoint.path), "digest": checkpoint.digest}
+        for (name, variant), checkpoint in checkpoints.items()
+    ]
+    print_answer(built, (f"{each['variant']}\t{each['path']}" for each in built), as_json=as_json)
 
 
 @contextmanager

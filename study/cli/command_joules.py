@@ -71,7 +71,7 @@ def _run(command: Sequence[str]) -> int:
 
 @contextmanager
 def _handed_on_to(process: subprocess.Popen[bytes]) -> Iterator[None]:
-    """Ctrl-C reaches the command through the terminal; SIGTERM is handed on. Neither ends this process."""
+    """Hand SIGTERM on to the command; Ctrl-C reaches it through the terminal. Neither ends this process."""
 
     def terminate(_number: int, _frame: FrameType | None) -> None:
         process.terminate()

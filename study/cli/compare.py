@@ -120,7 +120,7 @@ def _table(comparison: Comparison, name: str) -> Table:
 
 
 def _in_the_terminal(title: str, content: TextTable, places: Iterable[int]) -> Table:
-    """Some columns of a table; figures stand to the right."""
+    """Lay out some columns of a table, figures to the right."""
     table = Table(title=title)
     for place in places:
         table.add_column(content.header[place], justify="left" if place < content.labels else "right")

@@ -20,7 +20,7 @@ _STYLES = {Outcome.WITHIN: "green", Outcome.WORSE: "red", Outcome.UNKNOWN: "yell
 
 @dataclass(frozen=True)
 class GateFlags:
-    """What the command line asks of a gate, read before any run is."""
+    """Hold what the command line asks of a gate, read before any run is."""
 
     bound: float
     metric: str

@@ -24,7 +24,7 @@ _CELL = ("model", "variant", "load", "block")
 
 @dataclass(frozen=True)
 class GradeOrder:
-    """What the command line asks for."""
+    """Hold what the command line asks to be graded."""
 
     run_directory: Path | None
     samples: Path | None
@@ -129,12 +129,12 @@ def _run(order: GradeOrder, display: Display) -> dict[str, Any]:
 
 
 def _tasks(rows: Sequence[dict[str, Any]], dataset: Dataset) -> dict[str, int]:
-    """Of how many tasks of how many the rows are: a part is not called pass@1 of the whole."""
+    """Count the tasks that the rows are of, and those of the set: a part is not called pass@1 of the whole."""
     return {"graded": len({row["task_id"] for row in rows}), "of": len(dataset.tasks)}
 
 
 def _by_cell(rows: Sequence[dict[str, Any]], dataset: Dataset, *, sampled: bool) -> list[dict[str, Any]]:
-    """pass@k by cell; of answers that were not ``sampled`` pass@1 alone, for repeats of greedy ones are one answer."""
+    """Return pass@k by cell; pass@1 alone unless answers were ``sampled``, for repeats of greedy ones are one."""
     groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for row in rows:
         key = tuple(row[name] for name in _CELL)

@@ -132,7 +132,7 @@ def examples(command: str) -> str:
 
 
 class Manual(TyperGroup):
-    """Its help in the sections of a manual page; what a flag does not take is said in our words."""
+    """Lay out help in the sections of a manual page, and say in our words what a flag does not take."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Read the flags before the command. Raises the library's error for those that are none."""

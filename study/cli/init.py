@@ -35,7 +35,7 @@ seed: 20
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is asked; None: ask, or take what stands in ``_DEFAULTS``."""
+    """Hold what a study is made from; None: ask, or take what stands in ``_DEFAULTS``."""
 
     name: str | None = None
     model: str | None = None

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis.requests.columns import Requests, read_columns
-from analysis.results.headline import significant
+from analysis.results.sentences import significant
 from configs.loads import FindRate
 from loadgen.spec import LoadSpec
 from starwatt_errors import StarwattError, UsageError
@@ -63,11 +63,10 @@ def drive(spec: LoadSpec, out: Path, meter_at: str | None, slo: str | None, *, s
     if meter_at is not None:
         believed, j_per_request = _told_energy(test.run)
         invalid = invalid or not believed
-    if test.interrupted:
-        return Driven(test.summary, INTERRUPTED, j_per_request)
+    code = INVALID if invalid else 0
     if test.summary["gave_up"] or not test.summary["metrics"]["completed_requests"]:
-        return Driven(test.summary, StarwattError.exit_code, j_per_request)
-    return Driven(test.summary, INVALID if invalid else 0, j_per_request)
+        code = StarwattError.exit_code
+    return Driven(test.summary, INTERRUPTED if test.interrupted else code, j_per_request)
 
 
 def _refuse_meter(meter_at: str | None) -> None:

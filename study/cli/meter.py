@@ -16,7 +16,7 @@ from server.power.service.listen import serve as listen
 from server.power.service.token import TOKEN_VARIABLE, token_of_the_service
 from server.power.sidecar import Sidecar
 from starwatt_errors import UsageError
-from study.cli.answers import print_json
+from study.cli.answers import print_answer
 from study.progress.display import Display, tell
 
 _POLL_S = 0.2
@@ -61,11 +61,7 @@ def calibrate_sensors(*, as_json: bool, load: bool) -> None:
     with Display("calibrating", 1) as display:
         display.title("sensors")
         calibration = calibrate(load=heated if load else None)
-    if as_json:
-        print_json(calibration)
-        return
-    for line in calibration_words(calibration):
-        print(line)  # noqa: T201
+    print_answer(calibration, calibration_words(calibration), as_json=as_json)
 
 
 def calibrate_against(log: Path, *, as_json: bool, load: bool) -> None:
@@ -77,8 +73,4 @@ def calibrate_against(log: Path, *, as_json: bool, load: bool) -> None:
     with Display("calibrating", 1) as display:
         display.title("gain")
         comparison = gain_against(ExternalLog(file=log), heated if load else None, say=display.status)
-    if as_json:
-        print_json(comparison.record())
-        return
-    for line in comparison.words():
-        print(line)  # noqa: T201
+    print_answer(comparison.record(), comparison.words(), as_json=as_json)

@@ -1,4 +1,4 @@
-"""What options of several commands have in common: how they are declared, refused, and made folders of."""
+"""Declare, refuse and use the options that several commands have."""
 
 from __future__ import annotations
 
@@ -7,21 +7,20 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer import Argument, Option
 
 from starwatt_errors import StarwattError, UsageError
 from study.progress.display import be_quiet
 
 _GIVEN = "COMMANDLINE"
 DEFAULT_MODEL = "bigcode/starcoder2-3b"
-JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON for a script.")]
-RunDirectory = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")]
+JsonFlag = Annotated[bool, Option("--json", help="Print JSON for a script.")]
+RunDirectory = Annotated[Path, Argument(metavar="RUN", help="A run directory.")]
 Quiet = Annotated[
     bool,
-    typer.Option(
-        "--quiet", "-q", callback=be_quiet, help="No progress: the answer alone, and what goes wrong."
-    ),
+    Option("--quiet", "-q", callback=be_quiet, help="No progress: the answer alone, and what goes wrong."),
 ]
-Model = Annotated[str, typer.Option(help="Hub id, local path, or configs/architectures.")]
+Model = Annotated[str, Option(help="Hub id, local path, or configs/architectures.")]
 
 
 def refuse(context: typer.Context, parameters: Iterable[str], words: str) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import nullcontext
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -160,12 +161,8 @@ def tell_invalid(summary: AnalysisSummary) -> None:
 
 def _blocks(numbers: Sequence[int]) -> str:
     """Name blocks in ascending order, those that follow each other by the first and the last."""
-    runs: list[list[int]] = []
-    for number in numbers:
-        if runs and number == runs[-1][-1] + 1:
-            runs[-1].append(number)
-        else:
-            runs.append([number])
+    stretches = groupby(enumerate(numbers), key=lambda placed: placed[1] - placed[0])
+    runs = [[number for _, number in stretch] for _, stretch in stretches]
     named = [f"b{run[0]}" if len(run) == 1 else f"b{run[0]} to b{run[-1]}" for run in runs]
     left = sum(map(len, runs[_MOST_NAMED:]))
     return ", ".join(named[:_MOST_NAMED]) + (f" and {left} more" if left else "")

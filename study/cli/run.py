@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from starwatt_errors import StarwattError
-from study.cli.answers import print_json
+from study.cli.answers import print_answer
 from study.cli.results import tell_answer
 from study.exit_codes import INVALID
 from study.progress.display import tell
@@ -13,15 +13,7 @@ from study.run import forecast_study, run_study
 
 def run(wanted: WantedStudy, *, retry_failed: bool, metrics_port: int | None, as_json: bool) -> int:
     """Run or resume a study; returns the exit code: 1 where cells failed and are missing, 3 where one is invalid."""
-    result = run_study(
-        wanted.file,
-        wanted.out,
-        retry_failed=retry_failed,
-        metrics_port=metrics_port,
-        repeated=wanted.repeated,
-        blocks=wanted.blocks,
-        allow_board_control=wanted.allow_board_control,
-    )
+    result = run_study(wanted, retry_failed=retry_failed, metrics_port=metrics_port)
     tell_answer(result.run, result.summary, as_json=as_json)
     if not as_json:
         print(f"report: {result.report}")  # noqa: T201
@@ -35,11 +27,5 @@ def run(wanted: WantedStudy, *, retry_failed: bool, metrics_port: int | None, as
 
 def dry_run(wanted: WantedStudy, *, as_json: bool) -> None:
     """Say what a study is going to take."""
-    forecast = forecast_study(
-        wanted.file, wanted.out, wanted.blocks, allow_board_control=wanted.allow_board_control
-    )
-    if as_json:
-        print_json(forecast.record())
-        return
-    for line in forecast.lines():
-        print(line)  # noqa: T201
+    forecast = forecast_study(wanted)
+    print_answer(forecast.record(), forecast.lines(), as_json=as_json)

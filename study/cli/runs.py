@@ -58,7 +58,7 @@ def answer_of(run: RunDir) -> str | None:
 
 
 def size_words(size_bytes: float) -> str:
-    """``12 MB``."""
+    """Write a size such as ``12 MB``."""
     for unit in _UNITS[:-1]:
         if size_bytes < 1000:
             return f"{size_bytes:.3g} {unit}"

@@ -14,6 +14,7 @@ from study.cli.answers import print_json
 from study.cli.load import Driven, drive
 from study.exit_codes import INTERRUPTED
 from study.load.load_test import refuse_used
+from study.load.summary import shown
 from study.progress.display import console, tell
 from traces.atomic import write_json
 
@@ -58,10 +59,5 @@ def _table(done: dict[str, Driven]) -> Table:
         metrics: dict[str, Any] = driven.summary["metrics"]
         latencies = [metrics[name][at] for name in ("ttft_ms", "e2e_ms") for at in ("p50", "p99")]
         marked = folder if not driven.code else f"{folder} (see above)"
-        shown = map(_shown, (metrics["request_rate"], *latencies, driven.j_per_request))
-        table.add_row(marked, *shown)
+        table.add_row(marked, *map(shown, (metrics["request_rate"], *latencies, driven.j_per_request)))
     return table
-
-
-def _shown(value: float | None) -> str:
-    return "–" if value is None else f"{value:.4g}"

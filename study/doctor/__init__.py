@@ -1,1 +1,1 @@
-"""What `starwatt doctor` looks at: each check is a finding with its remedy."""
+"""Look at what `starwatt doctor` tells: each check is a finding with its remedy."""

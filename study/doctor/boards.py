@@ -1,4 +1,4 @@
-"""What this machine's boards are set to, what they allow, and who has set them: `starwatt board`."""
+"""Say what this machine's boards are set to, what they allow, and who has set them: `starwatt board`."""
 
 from __future__ import annotations
 
@@ -18,17 +18,15 @@ def boards_here() -> list[dict[str, Any]]:
         NvmlError: a driver is there, and fails.
     """
     left = {note.uuid: note for note in left_behind()}
-    boards: list[dict[str, Any]] = asked(_boards, [])
+    boards: list[dict[str, Any]] = asked(
+        lambda: [_about(Board(place)) for place in places() if place.problem is None], []
+    )
     for board in boards:
         note = left.get(board["uuid"])
         board["set_by"] = None if note is None else note.run
         board["left_so"] = note is not None and why_in_use(note.uuid) is None
         board["found_w"] = None if note is None else note.limit_w
     return boards
-
-
-def _boards() -> list[dict[str, Any]]:
-    return [_about(Board(place)) for place in places() if place.problem is None]
 
 
 def _about(board: Board) -> dict[str, Any]:

@@ -1,7 +1,8 @@
-"""``starwatt doctor``: what this machine can do, and the remedy for what it can't."""
+"""Examine what this machine can do, with the remedy for what it can't: ``starwatt doctor``."""
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ from loadgen.wire.tls import openssl
 from server.build.store import store_root
 from server.power.meters import available_sources, boards_left_out
 from server.power.nvidia.binding import BindingError
-from server.power.nvidia.inventory import gpu_inventory, silent_gpus
+from server.power.nvidia.inventory import gpu_inventory, hidden_gpus, silent_gpus
 from starwatt_errors import LoadError, StarwattError
 from study.doctor.environment import (
     amd_gpus,
@@ -28,7 +29,8 @@ from study.doctor.environment import (
     gpus_in_use,
     rapl,
 )
-from study.doctor.findings import Finding
+from study.doctor.findings import Finding, failed, missing, ok
+from study.plan.preparation import existing_part
 
 _CHECKPOINTS_GIB = 20.0
 _RUNS_GIB = 2.0  # a cell takes a few MiB
@@ -46,16 +48,12 @@ class _Room:
     @property
     def device(self) -> int:
         """Return the file system's number."""
-        return self._existing.stat().st_dev
+        return existing_part(self.folder).stat().st_dev
 
     @property
     def free_gib(self) -> float:
         """Return what this user may still write."""
-        return shutil.disk_usage(self._existing).free / 2**30
-
-    @property
-    def _existing(self) -> Path:
-        return next(path for path in (self.folder, *self.folder.parents) if path.exists())
+        return shutil.disk_usage(existing_part(self.folder)).free / 2**30
 
 
 def examine() -> list[Finding]:
@@ -76,53 +74,54 @@ def examine() -> list[Finding]:
 def _finding(name: str, check: Callable[[], Finding], before: Sequence[Finding]) -> Finding:
     """Return what a check finds, or how it failed: no failure of one keeps the others from being told."""
     try:
-        return check()
+        found = check()
+        return replace(found, what=found.what or name)
     except BindingError as error:
-        finding = Finding(name, "failed", error.why, error.remedy)
+        finding = failed(error.why, error.remedy)
     except StarwattError as error:
-        finding = Finding(name, "failed", str(error), "mend what it names, then ask again")
+        finding = failed(str(error), "mend what it names, then ask again")
     except (Exception, SystemExit) as error:  # noqa: BLE001 -- becomes a finding
         words = f"{type(error).__name__}: {error}".strip(": ")
-        finding = Finding(
-            name, "failed", f"could not be looked at: {words}", "report this, with the words beside it"
-        )
+        finding = failed(f"could not be looked at: {words}", "report this, with the words beside it")
     same = [earlier.what for earlier in before if earlier.detail == finding.detail]
-    return replace(finding, detail=f"not known: see {same[0]}", remedy=f"mend {same[0]}") if same else finding
+    if same:
+        finding = failed(f"not known: see {same[0]}", f"mend {same[0]}")
+    return replace(finding, what=name)
 
 
 def _gpus() -> Finding:
     gpus = gpu_inventory()
-    if not gpus:
+    if not gpus and (hidden := hidden_gpus()):
+        shown = os.environ.get("CUDA_VISIBLE_DEVICES")
         return Finding(
-            "GPUs", "missing", "no NVIDIA driver answers", "the CPU engine serves; power is then an estimate"
-        )
+            "GPUs", "missing", f"none of {hidden} is visible: CUDA_VISIBLE_DEVICES is {shown!r}",
+            "unset it, or name boards in it; as it is the CPU engine serves, and power is then an estimate",
+        )  # fmt: skip
+    if not gpus:
+        return missing("no NVIDIA driver answers", "the CPU engine serves; power is then an estimate")
     boards = ", ".join(f"{gpu.name} ({gpu.uuid}, driver {gpu.driver})" for gpu in gpus)
     if silent := silent_gpus():
-        return Finding(
-            "GPUs", "failed", f"{boards}; without an answer: {'; '.join(silent)}",
+        return failed(
+            f"{boards}; without an answer: {'; '.join(silent)}",
             "mend that board, or name the others in CUDA_VISIBLE_DEVICES",
-        )  # fmt: skip
-    if any(gpu.mig for gpu in gpus):
-        return Finding(
-            "GPUs", "failed", f"{boards}; MIG is on", "power is the whole board's: switch MIG off to measure"
         )
-    return Finding("GPUs", "ok", boards)
+    if any(gpu.mig for gpu in gpus):
+        return failed(f"{boards}; MIG is on", "power is the whole board's: switch MIG off to measure")
+    return ok(boards)
 
 
 def _meters() -> Finding:
     sources = available_sources()
     words = "; ".join(f"{source}: {what}" for source, what in sources.items())
     if left_out := boards_left_out():
-        return Finding(
-            "meters", "missing", words or f"{'; '.join(left_out)}: power is modelled (CPU time x watts), an estimate",
+        return missing(
+            words or f"{'; '.join(left_out)}: power is modelled (CPU time x watts), an estimate",
             "serve on boards that are measured: name them in CUDA_VISIBLE_DEVICES; or add a wall meter's log "
             "(meters: external:)",
-        )  # fmt: skip
+        )
     if sources:
-        return Finding("meters", "ok", words)
-    return Finding(
-        "meters",
-        "missing",
+        return ok(words)
+    return missing(
         "none: power is modelled (CPU time x watts), an estimate",
         "an NVIDIA GPU or RAPL is measured; a wall meter's log too, where meters: external: names it",
     )
@@ -133,22 +132,15 @@ def load_client() -> Finding:
     try:
         library()
     except LoadError as error:
-        return Finding(
-            "load client",
-            "missing",
-            f"httptools, on the event loop: {error}",
-            "a C compiler makes it more punctual",
-        )
+        return missing(f"httptools, on the event loop: {error}", "a C compiler makes it more punctual")
     try:
         openssl()
     except LoadError as error:
-        return Finding(
-            "load client",
-            "missing",
+        return missing(
             f"wire: sent and timed outside Python; https on the event loop: {error}",
             "OpenSSL makes https as punctual (Debian: libssl3)",
         )
-    return Finding("load client", "ok", "wire: http and https are sent and timed outside Python")
+    return ok("wire: http and https are sent and timed outside Python")
 
 
 def _sandbox() -> Finding:
@@ -159,24 +151,22 @@ def _sandbox() -> Finding:
 
 def _bundled() -> Finding:
     dataset = load_dataset("starwatt-24")
-    return Finding(dataset.name, "ok", f"{len(dataset.tasks)} tasks, sha256 {dataset.sha256[:12]}…")
+    return ok(f"{len(dataset.tasks)} tasks, sha256 {dataset.sha256[:12]}…", what=dataset.name)
 
 
 def _of_evalplus(name: str) -> Finding:
     source = EVALPLUS_FILES[name]
     if source.find() is None:
-        return Finding(
-            name,
-            "missing",
+        return missing(
             "evalplus fetches it when it is first used",
             f"without a network: {source.override}={source.file_name}",
         )
     dataset = load_dataset(name)
-    return Finding(dataset.name, "ok", f"{len(dataset.tasks)} tasks, sha256 {dataset.sha256[:12]}…")
+    return ok(f"{len(dataset.tasks)} tasks, sha256 {dataset.sha256[:12]}…", what=dataset.name)
 
 
 def _disk() -> Finding:
-    """Of checkpoints and of runs; one figure where both are on one file system."""
+    """Say how much room checkpoints and runs have; one figure where both are on one file system."""
     places = [
         _Room(
             "checkpoints", store_root(), _CHECKPOINTS_GIB, "set STARWATT_STORE to a folder on a larger disk"

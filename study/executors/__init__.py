@@ -1,1 +1,1 @@
-"""Who measures: this machine, its boards side by side, or the nodes of a Slurm cluster."""
+"""Choose who measures: this machine, its boards side by side, or the nodes of a Slurm cluster."""

@@ -1,4 +1,4 @@
-"""Which executor a study names: nothing else looks at that field of the schema."""
+"""Choose the executor that a study names: nothing else looks at that field of the schema."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every executor can do: say what it can run at once, start units of cells, look at them, and end them all.
+"""Define what every executor can do: say what it runs at once, start units of cells, look at them, and end them all.
 
 What belongs to none of them alone (retries, affinity, the ledger, progress) is the loop's: ``study/executors/loop.py``.
 """
@@ -13,7 +13,7 @@ from typing import Protocol
 from server.power.nvidia.inventory import Gpu
 from study.executors.units import Ledger, Unit
 from study.measure.checkpoints import Checkpoints
-from study.measure.order import Order
+from study.measure.study_run import StudyRun
 from study.plan.cells import PlannedCell
 from study.plan.rates import Hardware
 from study.progress.display import Display
@@ -34,7 +34,7 @@ class Site:
 class ExecutorContext:
     """Hold what is to be measured, and who hears of it."""
 
-    order: Order
+    study_run: StudyRun
     checkpoints: Checkpoints
     known_reasons: tuple[str, ...]
     """Reason codes that every cell gets, known beforehand."""

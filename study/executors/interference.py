@@ -1,4 +1,4 @@
-"""Whether engines disturb each other: one cell of every block is measured again with nobody beside it (``alone/``).
+"""Measure whether engines disturb each other: one cell of every block again, with nobody beside it (``alone/``).
 
 The others are engines of other slots, or engines that are loaded and asked nothing. The cell is measured on the slot
 that had the block, with the block's own requests, so that the two differ by the neighbours alone;
@@ -31,7 +31,7 @@ from traces.layout import RunDir
 
 @dataclass(frozen=True)
 class AloneCheck:
-    """The check of a study: its own little study, and where each cell is measured."""
+    """Hold the check of a study: its own little study, and where each cell is measured."""
 
     study: Study
     run: RunDir
@@ -59,7 +59,7 @@ def check_of(
         return None  # and the slots are not asked for: a run that is whole needs no board
     here = {slot.name for slot in slots()}
     units = [Unit(f"b{cell.key.block}", [cell], node_of(run, cell)) for cell in left]
-    units = [unit for unit in units if slot_of(unit.home) in here]
+    units = [unit for unit in units if slot_of(unit.node) in here]
     return AloneCheck(_study(study, wanted), RunDir(run.alone), units) if units and len(here) > 1 else None
 
 
@@ -77,10 +77,10 @@ def measure_alone(check: AloneCheck, around: RunDir, executor: Executor, context
     budget = RetryBudget(check.run, check.study.attempts)
     cells = sum(len(unit.cells) for unit in check.units)
     tell(f"  {cells} cells are measured again, each with nobody beside it")
-    order = replace(context.order, study=check.study, run=check.run)
+    study_run = replace(context.study_run, study=check.study, run=check.run)
     ledger = Ledger(check.run, budget, lambda _: None)
     try:
-        measure_units(executor, replace(context, order=order, ledger=ledger), check.units)
+        measure_units(executor, replace(context, study_run=study_run, ledger=ledger), check.units)
     except RunError as error:
         tell(f"  whether engines disturb each other is not known: {error}")
     for key, attempt in budget.given_up().items():

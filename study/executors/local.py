@@ -41,9 +41,10 @@ class LocalExecutor(Executor):
 
     def site(self) -> Site:
         """Look at the boards that its engine takes, or else at the CPUs."""
-        study, here = self.study, gpu_inventory()
+        study = self.study
         if study.remote:
             return Site(boards_for((), study.engine))
+        here = gpu_inventory()
         chosen = study.meter_settings.gpus
         boards = [gpu for gpu in here if chosen is None or gpu.uuid in chosen]
         if here:
@@ -63,23 +64,23 @@ class LocalExecutor(Executor):
 
     def start(self, context: ExecutorContext, place_name: str, units: Sequence[Unit]) -> None:
         """Measure them, and come back when that is done; raises as ``measure_groups``."""
-        order = context.order
+        study_run = context.study_run
         cells = [cell for unit in units for cell in context.ledger.left(unit)]
-        with held_boards(order.study, order.run) as boards:
+        with held_boards(study_run.study, study_run.run) as boards:
             session = EngineSession(
-                order.run,
-                order.study,
+                study_run.run,
+                study_run.study,
                 context.checkpoints,
-                place(order.study),
+                place(study_run.study),
                 context.known_reasons,
-                forced_lengths(order.run, order.study, order.task_ids),
+                forced_lengths(study_run.run, study_run.study, study_run.task_ids),
                 context.display,
                 context.exporter,
                 boards,
                 context.ledger.note,
             )
-            with _opener(session, cells, order.budget) as open_engine:
-                measure_groups(by_engine_start(cells), open_engine, order.budget, context.display.log)
+            with _opener(session, cells, study_run.budget) as open_engine:
+                measure_groups(by_engine_start(cells), open_engine, study_run.budget, context.display.log)
         self._ended = [Ended(unit, place_name, "this process") for unit in units]
 
     def poll(self) -> list[Ended]:

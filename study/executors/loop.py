@@ -14,7 +14,7 @@ from starwatt_errors import RunError
 from study.executors.executor import Ended, Executor, ExecutorContext
 from study.executors.units import Ledger, Unit
 from study.measure.checkpoints import Checkpoints
-from study.measure.order import Order
+from study.measure.study_run import StudyRun
 from study.plan.cells import PlannedCell, expected_s
 from study.progress.display import Display, tell
 from study.progress.exporter import Exporter
@@ -26,7 +26,7 @@ _LAST_LINES = 8
 
 def measure_all(
     executor: Executor,
-    order: Order,
+    study_run: StudyRun,
     checkpoints: Checkpoints,
     known_reasons: tuple[str, ...],
     exporter: Exporter | None = None,
@@ -38,7 +38,7 @@ def measure_all(
         RunError: nothing at all could be measured, or the disk is full.
         StarwattError: any other error that ends a study.
     """
-    todo = order.todo()
+    todo = study_run.todo()
     each_s = expected_s(todo)
     at_once = executor.at_once
     estimate_s = None if at_once is None else sum(each_s.values()) / at_once
@@ -49,9 +49,9 @@ def measure_all(
             exporter.measured()
 
     with Display("cell", len(todo), estimate_s=estimate_s) as display:
-        ledger = Ledger(order.run, order.budget, advance)
-        context = ExecutorContext(order, checkpoints, known_reasons, ledger, display, exporter)
-        measure_units(executor, context, executor.units(order.cells))
+        ledger = Ledger(study_run.run, study_run.budget, advance)
+        context = ExecutorContext(study_run, checkpoints, known_reasons, ledger, display, exporter)
+        measure_units(executor, context, executor.units(study_run.cells))
         executor.measure_again(context)
 
 
@@ -125,5 +125,5 @@ class _Loop:
         )
         left = ledger.lost(unit, problem)
         tell(f"  {ended.process}: unit {unit.name} was lost with {left} cells left{ended.how}")
-        ledger.find_home(unit)
+        ledger.find_node(unit)
         return True

@@ -10,7 +10,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import astuple, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from server.power.nvidia.inventory import gpu_inventory
 from server.process.spawn import spawn, stop_group
 from study.executors.executor import Ended, Executor, ExecutorContext, Site
 from study.executors.interference import AloneCheck, check_cells, check_of, measure_alone
-from study.executors.slot_task import END_THE_STUDY, LOST, SlotOrder
+from study.executors.slot_task import END_THE_STUDY, LOST
 from study.executors.slots import Slot, slots_of
 from study.executors.units import Unit, units_of
 from study.plan.cells import PlannedCell
@@ -28,6 +28,7 @@ from study.plan.rates import boards_for, cpus_for
 from study.progress.display import tell
 from study.records.node_manifests import gather_nodes
 from study.records.this_node import slot_of
+from traces.atomic import write_json
 from traces.layout import RunDir
 
 _GRACE_S = 60.0
@@ -90,10 +91,10 @@ class SideBySideExecutor(Executor):
         if not idle or (self.one_by_one and self._busy):
             return []
         there = {slot.name for slot in self.slots}
-        homes = {unit: home for unit in waiting if (home := slot_of(unit.home)) in there}
+        begun_on = {unit: slot for unit in waiting if (slot := slot_of(unit.node)) in there}
         left, places = list(waiting), []
         for name in idle:
-            unit = next((unit for unit in left if homes.get(unit, name) == name), None)
+            unit = next((unit for unit in left if begun_on.get(unit, name) == name), None)
             if unit is not None:
                 left.remove(unit)
                 places.append((name, [unit]))
@@ -107,13 +108,14 @@ class SideBySideExecutor(Executor):
         folder.mkdir(parents=True, exist_ok=True)
         order, log = folder / f"{unit.name}.json", folder / f"{unit.name}-{slot.name}.log"
         locks = self.locks / f"{slot.name}.lock", folder / f"{unit.name}.lock"
-        SlotOrder(
-            str(self.run.root.resolve()),
-            unit.name,
-            tuple(unit.begun_with),
-            context.known_reasons,
-            tuple(str(lock.resolve()) for lock in locks),
-        ).write(order)
+        told = {
+            "root": str(self.run.root.resolve()),
+            "unit": unit.name,
+            "keys": [astuple(key) for key in unit.begun_with],
+            "known_reasons": context.known_reasons,
+            "locks": [str(lock.resolve()) for lock in locks],
+        }
+        write_json(order, told)
         with log.open("ab") as printed:
             process = spawn(
                 [sys.executable, "-P", "-m", "study.executors.slot_task", str(order.resolve())],

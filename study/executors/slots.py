@@ -16,7 +16,7 @@ from study.records.this_node import VARIABLE
 
 @dataclass(frozen=True)
 class Slot:
-    """Where one engine at a time is measured."""
+    """Name a place where one engine at a time is measured."""
 
     name: str
     """``gpu0``, ``gpu2-3`` or ``cpu0``."""
@@ -67,7 +67,7 @@ def _board(named: int | str, here: Sequence[Board]) -> Board:
 
 
 def _cpus(executor: SideBySide, count: int) -> list[tuple[int, ...]]:
-    """Neighbouring numbers each: they share caches, and not with another slot."""
+    """Give each slot neighbouring CPUs: they share caches, and not with another slot."""
     usable = sorted(os.sched_getaffinity(0))
     named = [slot.cpus for slot in executor.slots or () if slot.cpus is not None]
     if named:

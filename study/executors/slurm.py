@@ -16,7 +16,7 @@ from configs.schema import Study
 from server.process.waiting import wait_until
 from starwatt_errors import RunError, reason_of
 from study.executors.executor import Ended, Executor, ExecutorContext, Site
-from study.executors.slurm_jobs import log_of, read_jobs, remember_job, sbatch_parameters
+from study.executors.slurm_jobs import read_jobs, remember_job, sbatch_parameters
 from study.executors.slurm_queue import Queued, cancel, check_cluster, queued, takes_jobs
 from study.executors.unit_task import measure_unit
 from study.executors.units import Unit, units_of
@@ -112,10 +112,10 @@ class SlurmExecutor(Executor):
             return []
         by_node: dict[str, list[Unit]] = {}
         for unit in waiting:
-            home = "" if unit.home is None else unit.home.name
-            node = home if home and takes_jobs(home) else ""
-            if home and not node:
-                tell(f"  unit {unit.name} was begun on {home}, which takes no jobs: it resumes elsewhere")
+            begun_on = "" if unit.node is None else unit.node.name
+            node = begun_on if begun_on and takes_jobs(begun_on) else ""
+            if begun_on and not node:
+                tell(f"  unit {unit.name} was begun on {begun_on}, which takes no jobs: it resumes elsewhere")
             by_node.setdefault(node, []).append(unit)
         return list(by_node.items())[: 1 if one_by_one else None]
 
@@ -165,7 +165,7 @@ class SlurmExecutor(Executor):
             if job.missing >= _GONE_AFTER:
                 del self._jobs[unit]
                 where = f" on {job.node}" if job.node else ""
-                log = log_of(self.run, job.number)
+                log = self.run.slurm / f"{job.number}_0_log.out"
                 ended.append(Ended(unit, job.node, f"Slurm job {job.number}{where}", log=log))
         ours = [there[job.number] for job in self._jobs.values() if job.number in there]
         self._status = "; ".join(f"{task.job} {task.words}" for task in ours) or "no job is queued"

@@ -1,10 +1,9 @@
-"""The jobs of a run: how they are asked for, which were submitted, and where they print."""
+"""The jobs of a run: how they are asked for, and which were submitted."""
 
 from __future__ import annotations
 
 import json
 import os
-from pathlib import Path
 from typing import Any
 
 from configs.executor import Slurm
@@ -20,7 +19,7 @@ def remember_job(run: RunDir, unit: str, job: str) -> None:
 
 
 def read_jobs(run: RunDir) -> dict[str, str]:
-    """By unit: the job that was submitted for it last. A line that a kill has torn is left out."""
+    """Return the job that was submitted last for each unit; a line that a kill has torn is left out."""
     try:
         lines = (run.slurm / "jobs.jsonl").read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
@@ -36,8 +35,8 @@ def read_jobs(run: RunDir) -> dict[str, str]:
 
 
 def sbatch_parameters(name: str, settings: Slurm, node: str | None = None) -> dict[str, Any]:
-    """As submitit takes them, for this node alone or any. The batch step itself measures: it has all that the task was
-    given."""
+    """Return what submitit takes, for this node alone or any. The batch step itself measures: it has all that the task
+    was given."""
     parameters = {
         "job_name": f"starwatt-{name}",
         "time": settings.time_min,
@@ -58,8 +57,3 @@ def sbatch_parameters(name: str, settings: Slurm, node: str | None = None) -> di
         "additional_parameters": dict(settings.options),
     }
     return {name: value for name, value in parameters.items() if value is not None}
-
-
-def log_of(run: RunDir, job: str) -> Path:
-    """Find the file of what a task printed."""
-    return run.slurm / f"{job}_0_log.out"

@@ -29,7 +29,7 @@ class Queued:
 
     @property
     def words(self) -> str:
-        """For people."""
+        """Say what becomes of the task, for people."""
         return f"{self.state.lower()} on {self.nodes}" if self.nodes else f"waiting ({self.reason})"
 
 

@@ -1,5 +1,5 @@
-"""What a task of a job array does on its node, or a process on its slot: it measures the cells of a unit that are not
-there yet."""
+"""Measure the cells of a unit that are not there yet: what a task of a job array does on its node, or a process on its
+slot."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from study.executors.loop import measure_all
 from study.executors.slots import meters_of_this_slot
 from study.exit_codes import INTERRUPTED
 from study.measure.checkpoints import build_all
-from study.measure.order import Order
 from study.measure.remote_engine import check_secrets
+from study.measure.study_run import StudyRun
 from study.plan.cpus import place
 from study.progress.display import tell
 from study.records.manifest import host, package_versions, sensor_calibration
@@ -52,56 +52,57 @@ def measure_unit(root: str, unit: str, keys: Sequence[Sequence[Any]], known_reas
         RunError: another task measures this unit, or nothing of it can be measured.
         StarwattError: as of a study on one machine.
     """
-    run = RunDir(Path(root))
-    measure(run, unit, {CellKey(*key) for key in keys}, tuple(known_reasons), [run.slurm / f"{unit}.lock"])
+    lock = RunDir(Path(root)).slurm / f"{unit}.lock"
+    measure(root, unit, keys, known_reasons, [str(lock)])
 
 
 def measure(
-    run: RunDir, unit: str, wanted: Set[CellKey], known_reasons: tuple[str, ...], locks: Sequence[Path]
+    root: str,
+    unit: str,
+    keys: Sequence[Sequence[Any]],
+    known_reasons: Sequence[str],
+    locks: Sequence[str],
 ) -> None:
-    """Measure what is wanted and not there yet, as the only process that holds ``locks``; raises as ``measure_unit``.
+    """Measure what ``measure_unit`` does, as the only process that holds the files ``locks``; raises as that.
 
     However it ends, the locks are held until everything that it started has ended too.
     """
+    run, wanted = RunDir(Path(root)), {CellKey(*key) for key in keys}
     interrupts.install()  # SIGTERM (preemption, scancel, the time limit, the runner's end) ends it in order
     try:
         with ExitStack() as held:
             for lock in locks:
-                held.enter_context(_held(lock))
+                held.enter_context(_held(Path(lock)))
             held.callback(stop_children, grace_s=_CHILDREN_GRACE_S)
-            order = _order(run, wanted)
-            todo, node = order.todo(), this_node()
+            study_run = _study_run(run, wanted)
+            todo, node = study_run.todo(), this_node()
             tell(f"unit {unit}: {len(todo)} of {len(wanted)} cells are left, on {node.name}")
             if todo:
-                study = order.study
+                study = study_run.study
                 write_json(run.nodes / f"{node.name}-{unit}.json", _about(study))
                 # There already: in the store.
                 checkpoints = build_all(study.models, study.own_variants, study.defined)
                 try:
-                    measure_all(LocalExecutor(study), order, checkpoints, known_reasons)
+                    measure_all(LocalExecutor(study), study_run, checkpoints, tuple(known_reasons))
                 except ControlError as error:  # here no cell can be measured: no other try will do better
-                    _give_up(order, error)
+                    for cell in study_run.todo():
+                        note_attempt(run, Attempt.now(cell.key, str(error), cause=error.cause, final=True))
                     raise RunError(str(error)) from error
     except KeyboardInterrupt:
         tell("ended from outside: cancelled, preempted, or at its time limit")
         raise SystemExit(INTERRUPTED) from None
 
 
-def _give_up(order: Order, error: ControlError) -> None:
-    for cell in order.todo():
-        note_attempt(order.run, Attempt.now(cell.key, str(error), cause=error.cause, final=True))
-
-
-def _order(run: RunDir, wanted: Set[CellKey]) -> Order:
+def _study_run(run: RunDir, wanted: Set[CellKey]) -> StudyRun:
     """Return the run's cells that are wanted; on a slot with the meters that see this slot alone.
 
     Raises:
         UsageError: a variant can't be served here, or is another than when the run began, or a key is missing; of the
             runner's machine it was told beforehand.
     """
-    order = Order.read(run.study, run.root)
-    refuse_other_variants(run, order.study)
-    study = frozen(order.study)
+    study_run = StudyRun.read(run.study, run.root)
+    refuse_other_variants(run, study_run.study)
+    study = frozen(study_run.study)
     refuse_what_cannot_be_served(
         tuple(load_variant(name, study.defined) for name in study.own_variants), study.engine
     )
@@ -109,12 +110,12 @@ def _order(run: RunDir, wanted: Set[CellKey]) -> Order:
         check_secrets(study, variant)
     if of_this_process() is not None:
         study = study.model_copy(update={"meters": meters_of_this_slot(study.meter_settings)})
-    return replace(order, study=study, cells=[cell for cell in order.cells if cell.key in wanted])
+    return replace(study_run, study=study, cells=[cell for cell in study_run.cells if cell.key in wanted])
 
 
 @contextmanager
 def _held(lock: Path) -> Iterator[None]:
-    """Nobody else holds it: a process that was thought lost may still be ending, or run."""
+    """Hold a lock that nobody else holds: a process that was thought lost may still be ending, or run."""
     with lock.open("a") as file:
         try:
             if not wait_until(lambda: took_lock(file.fileno()), _ENDING_S, poll_s=0.5):

@@ -29,7 +29,7 @@ class Unit:
 
     name: str
     cells: Sequence[PlannedCell]
-    home: Node | None = None
+    node: Node | None = None
     """Where its first cells were measured, and the others are to be."""
     begun_with: frozenset[CellKey] = frozenset()
     """Cells that it lacked when it was begun last."""
@@ -61,7 +61,7 @@ def node_of(run: RunDir, cell: PlannedCell) -> Node | None:
 
 @dataclass
 class Ledger:
-    """Which cells are there, in a run that others fill; ``advance`` is told of each new one."""
+    """Know which cells are there, in a run that others fill; ``advance`` is told of each new one."""
 
     run: RunDir
     budget: RetryBudget
@@ -71,19 +71,19 @@ class Ledger:
     _known: set[CellKey] = field(default_factory=set)
 
     def open(self, units: Sequence[Unit]) -> list[Unit]:
-        """Take note of the cells that are there; return units with cells left, each with its home."""
+        """Take note of the cells that are there; return units with cells left, each with its node."""
         self._known.update(
             cell.key for unit in units for cell in unit.cells if self.run.is_measured(cell.key)
         )
         waiting = [unit for unit in units if self.left(unit)]
         for unit in waiting:
-            self.find_home(unit)
+            self.find_node(unit)
         return waiting
 
-    def find_home(self, unit: Unit) -> None:
+    def find_node(self, unit: Unit) -> None:
         """Note the node of its first cell that is there and reads, where there is one."""
         nodes = (node_of(self.run, cell) for cell in unit.cells if self.run.is_measured(cell.key))
-        unit.home = unit.home or next(filter(None, nodes), None)
+        unit.node = unit.node or next(filter(None, nodes), None)
 
     def left(self, unit: Unit) -> list[PlannedCell]:
         """List its cells that are neither measured nor given up, in their order."""

@@ -15,7 +15,7 @@ from pydantic import Field
 from configs.loads import Load
 from starwatt_errors import UsageError
 from study.imported.requests import ImportedLoad, Request, at_a_rate, closed
-from study.imported.shapes import MomentNs, Span, ToolShape, parsed, read_text, shaped
+from study.imported.shapes import MomentNs, Span, ToolShape, at, parsed, read_text, shaped
 
 TOOL = "aiperf"
 SUMMARY = "profile_export_aiperf.json"
@@ -58,18 +58,10 @@ class _Model(ToolShape):
     name: str | None = None
 
 
-class _Models(ToolShape):
-    items: tuple[_Model, ...] = ()
-
-
-class _Input(ToolShape):
-    models: _Models | None = None
-    phases: tuple[_Phase, ...] = ()
-
-
 class _Summary(ToolShape):
     aiperf_version: str | None = None
-    input_config: _Input | None = None
+    models: tuple[_Model, ...] = at("input_config.models.items", default=())
+    phases: tuple[_Phase, ...] = at("input_config.phases", default=())
 
 
 def is_aiperf_line(data: Any) -> bool:
@@ -85,14 +77,13 @@ def aiperf_load(lines: list[Any], path: Path) -> ImportedLoad:
     """
     requests = [_request(line, f"{path}, line {number}") for number, line in enumerate(lines, 1)]
     summary = _summary(path.with_name(SUMMARY))
-    told = summary.input_config or _Input()
-    models = [item.name for item in told.models.items if item.name] if told.models else []
+    models = [model.name for model in summary.models if model.name]
     return ImportedLoad(
         TOOL,
         summary.aiperf_version,
         tuple(requests),
         model=models[0] if len(models) == 1 else None,
-        load=_load([phase for phase in told.phases if "profiling" in (phase.kind, phase.name)]),
+        load=_load([phase for phase in summary.phases if "profiling" in (phase.kind, phase.name)]),
     )
 
 
@@ -172,6 +163,4 @@ def _load(phases: list[_Phase]) -> Load | None:
     phase = phases[0]
     if phase.type == "concurrency":
         return closed(phase.concurrency)
-    if phase.rate is None or phase.type not in ("constant", "poisson"):
-        return None
-    return at_a_rate(phase.rate, "constant" if phase.type == "constant" else "poisson", phase.concurrency)
+    return at_a_rate(phase.rate, phase.type, phase.concurrency)

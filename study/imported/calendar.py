@@ -17,7 +17,7 @@ _DATE = "%Y%m%d-%H%M%S"
 
 @dataclass(frozen=True)
 class Stated:
-    """What the command line says of the requests' clock."""
+    """Hold what the command line says of the requests' clock."""
 
     at_s: float | None = None
     """When the first request was sent, seconds since 1970."""
@@ -29,7 +29,7 @@ class Stated:
 
 @dataclass(frozen=True)
 class Placed:
-    """How requests came to their place on the calendar."""
+    """Say how requests came to their place on the calendar."""
 
     shift_ns: int
     """Is added to their times."""
@@ -95,7 +95,7 @@ def _written_s(date: str, zone: str | None, where: str) -> float:
 
 
 def _by_this_boot(last_ns: int, written_s: float | None, where: str) -> Placed:
-    """By this machine's two clocks as they stand now; the file's date must not contradict them."""
+    """Place times by this machine's two clocks as they stand now; the file's date must not contradict them."""
     now = ClockPair.now()
     shift_ns = now.realtime_ns - now.monotonic_ns
     ended_s = (last_ns + shift_ns) * 1e-9

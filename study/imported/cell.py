@@ -1,10 +1,10 @@
-"""One load and the power beside it become a cell's files: made whole in memory, so that nothing half lies in a run."""
+"""Make a cell's files of one load and the power beside it: whole in memory, so that nothing half lies in a run."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,7 @@ class Source:
 
 @dataclass(frozen=True)
 class PowerBeside:
-    """What is set beside a load: logs, how far their clocks are ahead, and when nothing was asked."""
+    """Hold the power beside a load: logs, how far their clocks are ahead, and when nothing was asked."""
 
     logs: Sequence[PowerLog]
     clock_offset_s: float
@@ -68,10 +68,7 @@ class MadeCell:
             write_parquet(folder / "power.parquet", self.power)
         failed = Counter(status for status in self.requests["status"].to_pylist() if status != "ok")
         record = CellRecord(
-            model=self.key.model,
-            variant=self.key.variant,
-            load=self.key.load,
-            block=self.key.block,
+            **asdict(self.key),
             boot_id=BOOT,
             run_id=run_id,
             files=file_digests(folder),

@@ -11,48 +11,25 @@ from typing import Any
 from configs.loads import Load
 from starwatt_errors import UsageError
 from study.imported.requests import ImportedLoad, Request, at_a_rate, closed, nanoseconds
-from study.imported.shapes import Moment, Tokens, ToolShape, shaped
+from study.imported.shapes import Moment, Tokens, ToolShape, at, shaped
 
 TOOL = "GuideLLM"
 
 
-class _Timings(ToolShape):
-    targeted_start: Moment | None = None
-    request_start: Moment | None = None
-    first_token_iteration: Moment | None = None
-    last_token_iteration: Moment | None = None
-    token_iterations: Tokens | None = None
-    request_end: Moment | None = None
-
-
-class _Info(ToolShape):
-    timings: _Timings = _Timings()
-    error: str | None = None
-
-
 class _Request(ToolShape):
-    info: _Info | None = None
+    """A request; what has two places stands in the second one up to 0.3."""
+
+    due: Moment | None = at("info.timings.targeted_start")
+    start: Moment | None = at("info.timings.request_start", "start_time")
+    first_token: Moment | None = at("info.timings.first_token_iteration", "first_token_time")
+    last_token: Moment | None = at("info.timings.last_token_iteration", "last_token_time")
+    end: Moment | None = at("info.timings.request_end", "end_time")
+    token_iterations: Tokens | None = at("info.timings.token_iterations")
+    error: str | None = at("info.error", "error")
     prompt_tokens: Tokens | None = None
     cached_tokens: Tokens | None = None
     output_tokens: Tokens | None = None
     output: str | None = None
-    # up to 0.3:
-    error: str | None = None
-    start_time: Moment | None = None
-    end_time: Moment | None = None
-    first_token_time: Moment | None = None
-    last_token_time: Moment | None = None
-
-    @property
-    def timings(self) -> _Timings:
-        if self.info is not None:
-            return self.info.timings
-        return _Timings(
-            request_start=self.start_time,
-            first_token_iteration=self.first_token_time,
-            last_token_iteration=self.last_token_time,
-            request_end=self.end_time,
-        )
 
 
 class _Requests(ToolShape):
@@ -73,36 +50,15 @@ class _Strategy(ToolShape):
         return self.type_ in ("constant", "poisson", "trace") and self.max_concurrency is None
 
 
-class _Backend(ToolShape):
-    model: str | None = None
-
-
-class _Config(ToolShape):
-    strategy: _Strategy = _Strategy()
-    backend: _Backend = _Backend()
-
-
-class _Totals(ToolShape):
-    total: Tokens = 0
-
-
-class _Metrics(ToolShape):
-    request_totals: _Totals = _Totals()
-
-
 class _Benchmark(ToolShape):
-    config: _Config | None = None
-    args: _Config = _Config()  # up to 0.3
+    strategy: _Strategy = at("config.strategy", "args.strategy", default=_Strategy())
+    model: str | None = at("config.backend.model", "args.backend.model")
     requests: _Requests = _Requests()
-    metrics: _Metrics = _Metrics()
-
-
-class _Metadata(ToolShape):
-    guidellm_version: str | None = None
+    total: Tokens = at("metrics.request_totals.total", default=0)
 
 
 class _Report(ToolShape):
-    metadata: _Metadata | None = None
+    version: str | None = at("metadata.guidellm_version")
     benchmarks: list[_Benchmark]
 
 
@@ -118,49 +74,43 @@ def guidellm_loads(data: Any, where: str) -> list[ImportedLoad]:
         UsageError: it has none, or keeps a sample of its requests.
     """
     report = shaped(_Report, data, where)
-    version = report.metadata.guidellm_version if report.metadata else None
     if not report.benchmarks:
         raise UsageError(f"{where}: has no benchmark: GuideLLM ended before its first one had")
     return [
-        _imported(benchmark, version, f"{where}, benchmark {number}")
+        _imported(benchmark, report.version, f"{where}, benchmark {number}")
         for number, benchmark in enumerate(report.benchmarks, 1)
     ]
 
 
 def _imported(benchmark: _Benchmark, version: str | None, where: str) -> ImportedLoad:
-    kept, config = benchmark.requests, benchmark.config or benchmark.args
-    has_schedule = config.strategy.has_schedule
+    kept, strategy = benchmark.requests, benchmark.strategy
+    has_schedule = strategy.has_schedule
     requests = [_request(request, "ok", "measured", has_schedule) for request in kept.successful or ()]
     requests += [_request(request, "failed", "measured", has_schedule) for request in kept.errored or ()]
     requests += [_request(request, "aborted", "filler", False) for request in kept.incomplete or ()]
-    total = benchmark.metrics.request_totals.total
-    if total > len(requests):
+    if benchmark.total > len(requests):
         raise UsageError(
-            f"{where}: keeps {len(requests)} of its {total} requests: joules are shared by all of them, so run "
-            "GuideLLM without a sample size"
+            f"{where}: keeps {len(requests)} of its {benchmark.total} requests: joules are shared by all of them, so "
+            "run GuideLLM without a sample size"
         )
-    return ImportedLoad(
-        TOOL, version, tuple(requests), model=config.backend.model, load=_load(config.strategy)
-    )
+    return ImportedLoad(TOOL, version, tuple(requests), model=benchmark.model, load=_load(strategy))
 
 
 def _request(told: _Request, status: str, role: str, has_schedule: bool) -> Request:
-    times, good = told.timings, status == "ok"
-    tokens = told.output_tokens if told.output_tokens is not None else times.token_iterations
-    end_s = times.last_token_iteration if good else None
+    good = status == "ok"
+    tokens = told.output_tokens if told.output_tokens is not None else told.token_iterations
+    end_s = told.last_token if good else None
     return Request(
         status,
         role=role,
-        due_ns=nanoseconds(times.targeted_start) if has_schedule else None,
-        sent_ns=nanoseconds(times.request_start),
-        first_token_ns=nanoseconds(times.first_token_iteration),
-        end_ns=nanoseconds(times.request_end if end_s is None else end_s),
+        due_ns=nanoseconds(told.due) if has_schedule else None,
+        sent_ns=nanoseconds(told.start),
+        first_token_ns=nanoseconds(told.first_token),
+        end_ns=nanoseconds(told.end if end_s is None else end_s),
         prompt_tokens=told.prompt_tokens,
         cached_tokens=told.cached_tokens,
         output_tokens=tokens,
-        error=None
-        if good
-        else (told.info.error if told.info else told.error) or f"GuideLLM calls it {status}",
+        error=None if good else told.error or f"GuideLLM calls it {status}",
         completion=told.output if good else None,
     )
 
@@ -170,10 +120,4 @@ def _load(strategy: _Strategy) -> Load | None:
         return closed(1)
     if strategy.type_ == "concurrent":
         return closed(strategy.streams)
-    if strategy.rate is None:
-        return None
-    if strategy.type_ == "constant":
-        return at_a_rate(strategy.rate, "constant", strategy.max_concurrency)
-    return (
-        at_a_rate(strategy.rate, "poisson", strategy.max_concurrency) if strategy.type_ == "poisson" else None
-    )
+    return at_a_rate(strategy.rate, strategy.type_, strategy.max_concurrency)

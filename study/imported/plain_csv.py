@@ -53,7 +53,7 @@ def csv_load(text: str, path: Path, zone: str | None) -> ImportedLoad:
 
 
 class _Line:
-    """Reads the fields of one line."""
+    """Read the fields of one line."""
 
     def __init__(self, where: str, zone: str | None) -> None:
         self._where, self._zone = where, zone

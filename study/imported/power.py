@@ -1,4 +1,4 @@
-"""Power logs that others wrote, as the readings of an imported cell."""
+"""Read power logs that others wrote, as the readings of an imported cell."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class PowerLog:
         )
 
     def rows(self, offset_s: float, start_ns: int, end_ns: int) -> list[dict[str, Any]]:
-        """Rows of ``power.parquet`` by the requests' clock, from a minute before the start to one after the end."""
+        """Return rows of ``power.parquet`` by the requests' clock, from a minute before to a minute after."""
         kept: list[tuple[int, Line]] = []
         for line in self.whole.lines:
             t_ns = round(((line.at_s or 0.0) - offset_s) * 1e9)

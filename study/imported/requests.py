@@ -53,7 +53,7 @@ class ImportedLoad:
 
     @property
     def unknown(self) -> tuple[str, ...]:
-        """Reason codes of what it does not say."""
+        """Return the reason codes of what it does not say."""
         codes = [] if any(request.due_ns is not None for request in self.requests) else [LAG_UNKNOWN]
         if not any(request.chunk_ns for request in self.requests):
             codes.append(CHUNKS_UNKNOWN)
@@ -67,9 +67,10 @@ def closed(concurrency: int | None) -> Load | None:
     return _known({"kind": "closed", "concurrency": concurrency})
 
 
-def at_a_rate(qps: float, arrivals: Literal["constant", "poisson"], most: int | None) -> Load | None:
-    """Requests at a rate, at most so many in flight; None where that is none of our loads."""
-    return _known({"kind": "open", "qps": qps, "arrivals": arrivals, "max_in_flight": most})
+def at_a_rate(qps: float | None, arrivals: str | None, most: int | None) -> Load | None:
+    """Return the load of requests at a rate, at most so many in flight; None where that is none of ours."""
+    fields = {"kind": "open", "qps": qps, "arrivals": arrivals, "max_in_flight": most}
+    return None if arrivals is None else _known(fields)
 
 
 def _known(fields: dict[str, Any]) -> Load | None:

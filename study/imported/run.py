@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
 from configs.files.strict import LONGEST_S, checked_name
 from configs.loads import is_probe
 from starwatt_errors import TraceError, UsageError
@@ -17,18 +15,18 @@ from study.imported.calendar import Stated, place
 from study.imported.cell import MadeCell, PowerBeside, Source, made
 from study.imported.files import read_loads
 from study.imported.power import read_logs
+from study.plan.cells import unplanned_table
 from study.records.lock import held
 from study.records.run_id import new_run_id
 from traces.atomic import read_json, write_json, write_parquet
 from traces.cell import read_cell, sha256_of
 from traces.layout import CellKey, RunDir, model_slug
-from traces.schemas import PLAN, SCHEMA_VERSION
-from traces.streams import stamped
+from traces.schemas import SCHEMA_VERSION
 
 
 @dataclass(frozen=True)
 class ImportOrder:
-    """What is imported, into which run, and what is stated of it."""
+    """Hold what is imported, into which run, and what is stated of it."""
 
     files: tuple[Path, ...]
     out: Path
@@ -158,21 +156,10 @@ def _key(source: Source, order: ImportOrder, taken: Sequence[CellKey]) -> CellKe
 
 
 def _write(run: RunDir, manifest: dict[str, Any], cells: Sequence[MadeCell]) -> None:
-    """The plan comes first: a cell that it lacks is taken for a stranger's."""
+    """Write the plan before the cells: a cell that it lacks is taken for a stranger's."""
     told = {str(cell.key): _words(cell) for cell in cells}
     write_json(run.manifest, {**manifest, "imported": {**manifest["imported"], **told}})
-    keys = [*run.finished_cells(), *(cell.key for cell in cells)]
-    rows = [
-        {
-            "model": key.model,
-            "variant": key.variant,
-            "load": key.load,
-            "block": key.block,
-            "position": position,
-        }
-        for position, key in enumerate(keys)
-    ]
-    write_parquet(run.plan, pa.Table.from_pylist(rows, schema=stamped(PLAN)))
+    write_parquet(run.plan, unplanned_table([*run.finished_cells(), *(cell.key for cell in cells)]))
     for cell in cells:
         folder = run.cell(cell.key)
         if folder.exists():

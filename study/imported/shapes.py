@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AliasChoices, AliasPath, BaseModel, ConfigDict, Field, ValidationError
 
 from configs.files.problems import words_of
 from configs.files.text_files import encoding_of, read_packed
@@ -25,12 +25,18 @@ Tokens = Annotated[int, Field(ge=0, le=2**31 - 1)]
 
 
 class ToolShape(BaseModel):
-    """What we read of an object; tools add fields with every version, and these are theirs."""
+    """Hold what we read of an object; tools add fields with every version, which are left alone."""
 
     model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
 
 
 _Shape = TypeVar("_Shape", bound=ToolShape)
+
+
+def at(*places: str, default: Any = None) -> Any:
+    """Read a field from the first of these places that there is, such as ``info.timings.request_start``."""
+    paths = (AliasPath(*place.split(".")) for place in places)
+    return Field(default=default, validation_alias=AliasChoices(*paths))
 
 
 def read_text(path: Path) -> str:

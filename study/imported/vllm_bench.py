@@ -97,7 +97,7 @@ def _request(result: _Result, number: int) -> Request:
 
 
 def _load(result: _Result) -> Load | None:
-    """None where we have no word for it: all requests at once, a ramp, gamma arrivals."""
+    """Return the load; None where we have no word for it: all requests at once, a ramp, gamma arrivals."""
     rate = result.request_rate
     if result.ramp_up_strategy is not None:
         return None

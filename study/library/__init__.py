@@ -1,1 +1,1 @@
-"""What ``import starwatt`` offers to other people's code: runs as pandas frames, and joules of any block."""
+"""Offer other people's code what ``import starwatt`` has: runs as pandas frames, and joules of any block."""

@@ -1,4 +1,4 @@
-"""Joules of a stretch of time, from the power trace that was recorded through it, by the estimator of studies."""
+"""Estimate the joules of a stretch of time from the power trace that was recorded through it, as studies do."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Joules:
-    """What one device used, or all devices of a boundary by one source; gross, as its meter shows it."""
+    """Say what one device used, or all devices of a boundary by one source; gross, as the meter shows it."""
 
     name: str
     """The device (a GPU's UUID, ``package-0``, …), or the boundary."""
@@ -46,7 +46,7 @@ class Joules:
 
 @dataclass(frozen=True)
 class BlockJoules:
-    """All that was recorded, the boundary that stands for it first: measured before modelled, GPU before CPU."""
+    """Hold all that was recorded, the boundary that stands for it first: measured before modelled, GPU before CPU."""
 
     boundaries: tuple[Joules, ...]
     devices: tuple[Joules, ...]

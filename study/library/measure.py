@@ -34,7 +34,7 @@ boards show the mean of the last second)."""
 
 
 class Doubtful(UserWarning):
-    """The joules of a block that was measured cannot be believed; the words say why."""
+    """Warn that the joules of a block cannot be believed; the words say why."""
 
 
 def measure(
@@ -73,7 +73,7 @@ def _settings(given: Mapping[str, Any]) -> Meters:
 
 
 class Measurement:
-    """The joules of one block; ``joules`` and all else are those of its boundary that comes first (GPU before CPU).
+    """Measure one block; ``joules`` and all else are those of its boundary that comes first (GPU before CPU).
 
     Reading a figure before the block has ended raises ``StarwattError``.
     """
@@ -155,7 +155,7 @@ class Measurement:
 
     @property
     def left_out(self) -> tuple[str, ...]:
-        """In words, what is there and was not read."""
+        """Say in words what is there and was not read."""
         return () if self._sidecar is None else tuple(self._sidecar.left_out)
 
     @property
@@ -187,7 +187,7 @@ class Measurement:
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """Codes of docs/reference/reasons.md: why the joules are not to be believed; empty where they are."""
+        """Return why the joules are not to be believed, as codes of docs/reference/reasons.md; empty where they are."""
         return self._first.reasons
 
     @property

@@ -31,7 +31,7 @@ def open_run(path: Path | str) -> Run:
 
 
 class Run:
-    """What was measured.
+    """Read what was measured.
 
     Tables are read when they are first asked for, or made in memory where the run was not analysed. Each method raises
     ``TraceError`` where a file of the run cannot be read.

@@ -9,8 +9,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
 from analysis.requests.columns import Requests, read_columns
 from configs.addresses import shown_url
 from configs.datasets import load_dataset
@@ -34,6 +32,7 @@ from study.measure.chat_trial import refuse_without_chat
 from study.measure.meter import Recorded
 from study.measure.metered import metered, record_cell
 from study.measure.secrets import api_key
+from study.plan.cells import unplanned_table
 from study.plan.prompts import NO_TESTS, codes_of, keep_prompts
 from study.progress.display import Display, tell
 from study.records.manifest import description
@@ -42,8 +41,7 @@ from traces.atomic import write_json, write_parquet
 from traces.cell import Served
 from traces.layout import CellKey, RunDir, model_slug
 from traces.pieces import Trace, open_trace
-from traces.schemas import PLAN, SCHEMA_VERSION
-from traces.streams import stamped
+from traces.schemas import SCHEMA_VERSION
 
 VARIANT = "endpoint"
 _AT_HAND = ("requests", "schedule")
@@ -52,7 +50,7 @@ _AT_HAND = ("requests", "schedule")
 
 @dataclass(frozen=True)
 class LoadTest:
-    """What a load test leaves in its folder."""
+    """Hold what a load test leaves in its folder."""
 
     summary: dict[str, Any]
     run: RunDir
@@ -107,14 +105,16 @@ def refuse_used(out: Path) -> None:
 
 @contextlib.contextmanager
 def _emptied_unless_requests_came(out: Path) -> Iterator[None]:
-    """A load that failed must not block its repetition into the same folder."""
+    """Empty the folder of a load that failed: it must not block its repetition."""
     was_there = out.exists()
     try:
         yield
     except BaseException:
         if not any(_rows(trace) for trace in out.rglob("requests.*")):
             for left in list(out.iterdir()) if was_there else [out]:
-                _remove(left)
+                shutil.rmtree(left, ignore_errors=True)
+                if left.is_file():
+                    left.unlink()
         raise
 
 
@@ -123,13 +123,6 @@ def _rows(trace: Path) -> int:
         return int(open_trace(trace.parent, "requests").read(["role"]).num_rows)
     except TraceError:  # cut off before its first row
         return 0
-
-
-def _remove(left: Path) -> None:
-    if left.is_dir():
-        shutil.rmtree(left, ignore_errors=True)
-    else:
-        left.unlink(missing_ok=True)
 
 
 def _measured(
@@ -223,24 +216,18 @@ def _record(
         **(power if metered else {}),
     }
     write_json(run.manifest, manifest)
-    plan = pa.Table.from_pylist([{**asdict(key), "position": 0}], schema=stamped(PLAN))
-    write_parquet(run.plan, plan)
+    write_parquet(run.plan, unplanned_table([key]))
 
 
 def _meters_here(recorded: Recorded) -> dict[str, Any]:
     """Describe what is metered; where a board fails now, the load that was measured is kept without."""
-    problem = recorded.problem
-    gpus: list[dict[str, Any]] = []
-    used = calibration = None
     try:
-        gpus, used, calibration = (
-            [asdict(gpu) for gpu in gpu_inventory()],
-            choose_sources(Meters()),
-            calibrate(recorded.boards),
-        )
+        gpus, used = [asdict(gpu) for gpu in gpu_inventory()], choose_sources(Meters())
+        meters = {"used": used, "problem": recorded.problem}
+        return {"gpus": gpus, "meters": meters, "sensor_calibration": calibrate(recorded.boards)}
     except MeterError as error:
-        problem = problem or str(error)
-    return {"gpus": gpus, "meters": {"used": used, "problem": problem}, "sensor_calibration": calibration}
+        meters = {"used": None, "problem": recorded.problem or str(error)}
+        return {"gpus": [], "meters": meters, "sensor_calibration": None}
 
 
 def _meters_there(host: Mapping[str, Any], recorded: Recorded) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A load test that replays a recording with lengths: what is told and asked before it, and what came of it."""
+"""Prepare a load test that replays a recording with lengths, and say what came of it."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from analysis.accuracy.grades import completed
 from configs.datasets import Dataset
 from configs.loads import Load, Open
 from configs.recordings import Recording
+from loadgen.planning.payload import Endpoint
 from loadgen.planning.recorded import with_lengths
 from loadgen.spec import LoadSpec
 from server.engines.remote import RemoteEngine
 from starwatt_errors import EngineError, UsageError
+from study.measure.one_request import goes_by_proxy
 from study.measure.wording import with_wording, wording_words
 from study.progress.display import tell
 
@@ -51,7 +54,8 @@ def refuse_beyond(recording: Recording, limit: int) -> None:
 
 def _context_of(spec: LoadSpec, key: str | None) -> int | None:
     """Return the tokens of prompt and answer together; None where the server does not say."""
-    engine = RemoteEngine(spec.url.rstrip("/").removesuffix("/v1"), spec.model, key)
+    root = Endpoint.parse(spec.url, spec.endpoint).root
+    engine = RemoteEngine(root, spec.model, key, by_proxy=goes_by_proxy(spec.client))
     try:
         engine.wait_ready(0)
     except EngineError:
@@ -74,9 +78,7 @@ def lengths_kept(requests: pa.Table) -> dict[str, Any] | None:
 
     ``largest`` is in tokens, of the server's count less what was asked; None where the server counts nothing.
     """
-    done = requests.filter(
-        pc.and_(pc.equal(requests["role"], "measured"), pc.equal(requests["status"], "ok"))
-    )
+    done = completed(requests)
     if requests["asked_prompt_tokens"].null_count == len(requests):
         return None
     kept: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""What a person must hear of a load test beside its figures."""
+"""Say what a person must hear of a load test beside its figures."""
 
 from __future__ import annotations
 
@@ -86,6 +86,6 @@ def _words_of(kind: Mapping[str, Any]) -> str:
 
 
 def _one_line(words: str) -> str:
-    """Words of a server for a terminal: on one line, and nothing that controls it."""
+    """Return a server's words on one line, with nothing that controls a terminal."""
     printable = "".join(character if character.isprintable() else " " for character in words)
     return " ".join(printable.split())[:_LONGEST_WORDS]

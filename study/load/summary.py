@@ -1,4 +1,4 @@
-"""The figures of one load test: ``summary.json`` and the table that ``starwatt load`` prints."""
+"""Make the figures of one load test: ``summary.json`` and the table that ``starwatt load`` prints."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from rich.table import Table
 from analysis.requests.columns import Requests
 from analysis.requests.latency import latencies, latency_spreads, slo_share
 from analysis.requests.window import WindowShare, measured_window, rated, shares_in
-from analysis.results.headline import ESTIMATED, significant
+from analysis.results.headline import ESTIMATED
+from analysis.results.sentences import significant
 from analysis.tables import read_table
 from analysis.validity.reasons import EXPLANATIONS, request_checks
 from configs.loads import Open
@@ -94,16 +95,16 @@ def summary_table(summary: dict[str, Any]) -> Table:
         table.add_column(column, justify="left" if not column else "right")
     for name, title in LATENCIES.items():
         spread = metrics[f"{name}_ms"]
-        table.add_row(f"{title} (ms)", *(_shown(spread[key]) for key in ("mean", "p50", "p90", "p99")))
+        table.add_row(f"{title} (ms)", *(shown(spread[key]) for key in ("mean", "p50", "p90", "p99")))
     table.add_section()
-    table.add_row("requests/s", _shown(metrics["request_rate"]))
-    table.add_row("output tokens/s", _shown(metrics["output_token_rate"]))
+    table.add_row("requests/s", shown(metrics["request_rate"]))
+    table.add_row("output tokens/s", shown(metrics["output_token_rate"]))
     if "goodput" in metrics:
         bounds = ", ".join(f"{name} {bound:g} ms" for name, bound in summary["slo_ms"].items())
-        table.add_row(f"goodput (requests/s; {bounds})", _shown(metrics["goodput"]))
+        table.add_row(f"goodput (requests/s; {bounds})", shown(metrics["goodput"]))
     audit = summary["audit"]
     if audit["offered_rate"] is not None:
-        table.add_row("offered requests/s", _shown(audit["offered_rate"]))
+        table.add_row("offered requests/s", shown(audit["offered_rate"]))
     for name in ("connections_open_most", "connections_opened_late", "resent"):
         if audit[name]:
             table.add_row(name.replace("_", " "), str(audit[name]))
@@ -127,5 +128,6 @@ def energy_words(run: RunDir) -> list[str]:
     ]
 
 
-def _shown(value: float | None) -> str:
+def shown(value: float | None) -> str:
+    """Write a figure of a load test for the terminal."""
     return "–" if value is None else f"{value:.4g}" if abs(value) < 1000 else f"{value:.0f}"

@@ -1,4 +1,4 @@
-"""How much longer a load test takes, from what was asked for, or from its own pace."""
+"""Tell how much longer a load test takes, from what was asked for, or from its own pace."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from loadgen.spec import LoadSpec
 
 
 class TimeLeft:
-    """Of one load. An open one and one of a stated duration are as long as they were asked to be."""
+    """Tell the time left of one load: an open one, or one of a stated duration, is as long as it was asked to be."""
 
     def __init__(self, spec: LoadSpec) -> None:
         self._warmup_s = spec.warmup_s

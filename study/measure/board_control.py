@@ -1,4 +1,4 @@
-"""The boards of a study's engines, held for it where it sets them."""
+"""Hold the boards of a study's engines, where it sets them."""
 
 from __future__ import annotations
 

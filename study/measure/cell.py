@@ -1,4 +1,4 @@
-"""Measures one cell: idle, warm-up, window, drain, idle again, with the sidecar and the scraper beside it."""
+"""Measure one cell: idle, warm-up, window, drain, idle again, with the sidecar and the scraper beside it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from traces.layout import RunDir
 
 
 class Serving(Protocol):
-    """What is measured: an engine that was started here, or one that runs elsewhere."""
+    """Serve what is measured: an engine that was started here, or one that runs elsewhere."""
 
     @property
     def url(self) -> str:
@@ -50,7 +50,7 @@ class Serving(Protocol):
 
 @dataclass(frozen=True)
 class CellSetup:
-    """What all cells of one engine start share."""
+    """Hold what all cells of one engine start share."""
 
     run: RunDir
     study: Study

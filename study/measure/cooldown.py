@@ -1,4 +1,4 @@
-"""Before an engine starts, its boards cool down to where they were before the others: a hot board draws more.
+"""Let boards cool down before an engine starts, to where they were before the others: a hot board draws more.
 
 Temperature and power are read while no engine of ours runs, and compared with the coolest that each board was at an
 earlier engine start of this run on this boot (``cooldown/NODE.json``). That is the state from which all variants start.
@@ -29,13 +29,15 @@ _POLL_S = 1.0
 
 @dataclass(frozen=True)
 class Clock:
-    """How time passes; a test has its own."""
+    """Tell how time passes; a test has its own."""
 
     now_s: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
 
 
-def cool_down(run: RunDir, meters: Meters, wanted: Cooldown, say: Callable[[str], None]) -> CoolStart | None:
+def cool_down(
+    run: RunDir, meters: Meters, wanted: Cooldown, status: Callable[[str], None]
+) -> CoolStart | None:
     """Wait until the boards are as cool as they have been; None where no board says how warm it is.
 
     Raises:
@@ -45,7 +47,7 @@ def cool_down(run: RunDir, meters: Meters, wanted: Cooldown, say: Callable[[str]
         return None
     meter = NvmlMeter(meters.gpus)
     try:
-        start = wait_until_cool(lambda: states(meter), coolest(run), wanted, say)
+        start = wait_until_cool(lambda: states(meter), coolest(run), wanted, status)
     finally:
         meter.close()
     _keep(run, start)
@@ -56,7 +58,7 @@ def wait_until_cool(
     read: Callable[[], States],
     known: States,
     wanted: Cooldown,
-    say: Callable[[str], None],
+    status: Callable[[str], None],
     clock: Clock | None = None,
 ) -> CoolStart:
     """Poll ``read`` once a second until no board is above ``known`` by more than it may, or the time is up."""
@@ -68,7 +70,7 @@ def wait_until_cool(
         waited_s = clock.now_s() - begun_s
         if not above or waited_s >= wanted.timeout_s:
             return CoolStart(waited_s=waited_s, cooled=not above, boards=dict(boards))
-        say(f"cooling down: {'; '.join(above)}")
+        status(f"cooling down: {'; '.join(above)}")
         clock.sleep(_POLL_S)
 
 
@@ -100,7 +102,7 @@ def coolest(run: RunDir) -> States:
 
 
 def _file(run: RunDir) -> Path:
-    """Each node's own: they write at the same time."""
+    """Name this node's file: nodes write at the same time."""
     return run.cooldown / f"{this_node().name}.json"
 
 

@@ -1,4 +1,4 @@
-"""How far a load is dithered: over whole periods of a power sensor that does not see everything."""
+"""Say how far a load is dithered: over whole periods of a power sensor that does not see everything."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MOST_APART = 1.9
 
 
 def dither_s(run: RunDir, load: Load) -> float:
-    """Of one load of a run, by what calibration found of its sensors."""
+    """Return the seconds over which a load is dithered, by what calibration found of the run's sensors."""
     if isinstance(load, Open):
         if load.arrivals != "constant" or load.qps is None:
             return 0.0
@@ -46,7 +46,7 @@ def width_of(calibration: Mapping[str, Any]) -> float:
 
 
 def _calibrations(run: RunDir) -> Iterator[Mapping[str, Any]]:
-    """By board, of this machine: the run's manifest has them, or what this node has told."""
+    """Yield the calibration of each board of this machine, by the run's manifest, or by what this node has told."""
     for path in (run.manifest, *run.nodes.glob(f"{this_node().name}-*.json")):
         try:
             calibration = read_json(path).get("sensor_calibration")

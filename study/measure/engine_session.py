@@ -29,7 +29,7 @@ from study.plan.cpus import Placement
 from study.plan.engines import settings_of
 from study.progress.display import Display
 from study.progress.exporter import Exporter
-from study.progress.live import Snapshot, Watching
+from study.progress.live import Snapshot, watching
 from traces.board import BoardHeld
 from traces.cell import CoolStart
 from traces.layout import RunDir
@@ -46,7 +46,7 @@ class Started:
 
 @dataclass(frozen=True)
 class EngineSession:
-    """What all engine starts of a study share."""
+    """Open the engines of a study, with what all of its engine starts share."""
 
     run: RunDir
     study: Study
@@ -198,7 +198,7 @@ class EngineSession:
             self.exporter.cell(cell.key)
             told.append(self.exporter.saw)
         try:
-            with Watching(self.run.cell(cell.key), *told) if told else nullcontext():
+            with watching(self.run.cell(cell.key), *told) if told else nullcontext():
                 yield
         finally:
             if self.exporter is not None:
@@ -215,11 +215,11 @@ class EngineSession:
         return path
 
 
-def started(spec: EngineSpec, log: Path, announce: Callable[[str], None]) -> Engine:
+def started(spec: EngineSpec, log: Path, status: Callable[[str], None]) -> Engine:
     """Start an engine and return it once it answers; it is stopped again where it never does."""
     engine = Engine.start(spec, log)
     try:
-        engine.wait_ready(announce)
+        engine.wait_ready(status)
     except (EngineError, KeyboardInterrupt):
         engine.stop()
         raise

@@ -1,4 +1,4 @@
-"""A cell whose first requests all fail alike fails at once, with the server's own words: no hour is spent on it."""
+"""Fail a cell at once whose first requests all fail alike, with the server's own words: no hour is spent on it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _LONGEST_WORDS = 600
 
 
 class FirstRequests:
-    """Watches the requests of one cell until one of them is answered."""
+    """Watch the requests of one cell until one of them is answered."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -67,7 +67,7 @@ class FirstRequests:
 
 
 def _ended(folder: Path) -> pa.Table | None:
-    """Status and words of the requests that have ended by themselves; None where none is written yet."""
+    """Read status and words of the requests that have ended by themselves; None where none is written yet."""
     if not has_trace(folder, "requests"):
         return None
     try:

@@ -1,4 +1,4 @@
-"""What records a cell's power: the sidecar on this machine, a service on another, or nothing."""
+"""Record a cell's power: by the sidecar on this machine, by a service on another, or not at all."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from traces.remote import PowerClock
 
 @dataclass
 class Recorded:
-    """What a recording leaves beside its trace; filled in when it has ended."""
+    """Hold what a recording leaves beside its trace; filled in when it has ended."""
 
     summary: Mapping[str, Any] = field(default_factory=dict)
     node: Node | None = None
@@ -40,7 +40,7 @@ class Recorded:
 
 
 class CellMeter(Protocol):
-    """A recording that is under way."""
+    """Watch a recording that is under way."""
 
     def check_alive(self) -> None:
         """Raise MeterError where it is not."""
@@ -66,10 +66,10 @@ class _Here:
 
 class _Unmetered:
     def check_alive(self) -> None:
-        """There is nothing that could die."""
+        """Check nothing: there is nothing that could die."""
 
     def mark(self, phase: str) -> None:
-        """Nobody records."""
+        """Note nothing: nobody records."""
 
 
 def meter_here(
@@ -120,7 +120,7 @@ def meter_there(url: str, token: str, sample_hz: float | None) -> OpenMeter:
 
 
 def no_meter(node: Node | None) -> OpenMeter:
-    """Requests alone, of an engine on ``node``, if that is known: joules are missing, with the reason ``no_power``."""
+    """Record nothing beside an engine on ``node``, if that is known: joules are missing (``no_power``)."""
 
     @contextmanager
     def record(folder: Path, left: Recorded) -> Iterator[CellMeter]:

@@ -1,10 +1,10 @@
-"""A load between two idle phases, with power recorded beside it: a cell of a study, and a metered ``starwatt load``."""
+"""Drive a load between two idle phases, with power recorded beside it: a cell, or a metered ``starwatt load``."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,16 +25,21 @@ def metered(
     drive: Callable[[Callable[[], None]], LoadResult],
     settings: PhaseSettings | None,
     check: Callable[[], None],
-    announce: Callable[[str], None],
+    status: Callable[[str], None],
     lost: Callable[[MeterError], None] | None = None,
 ) -> tuple[LoadResult, Recorded]:
     """Stay idle, ``drive`` the load, and stay idle again; the phases of the result hold all of it.
 
-    Without ``settings``, where no power is recorded, nobody waits.
+    After a load that was interrupted nobody waits for the idle time behind it.
 
-    ``check`` and the meter's own check are called several times a second, also by the load, and what they raise ends
-    it; with ``lost`` what the meter raises goes there in its place, and ends nothing. After a load that was interrupted
-    nobody waits for the idle time behind it.
+    Args:
+        folder: where power is recorded.
+        open_meter: starts recording.
+        drive: drives the load; it calls what it is given several times a second, and ends where that raises.
+        settings: how long the idle phases are; None: no power is recorded, and nobody waits.
+        check: raises where the load must end, beside the meter's own check.
+        status: shows what goes on.
+        lost: takes what the meter raises, which ends nothing then; None: it ends the load.
     """
     recorded = Recorded()
     with open_meter(folder, recorded) as meter:
@@ -50,14 +55,14 @@ def metered(
 
         idle_before = idle_after = None
         if settings is not None:
-            announce("idle")
+            status("idle")
             meter.mark("idle_before")
             idle_before = stay_idle(settings.idle_s, check_all)
         meter.mark("load")
         outcome = drive(check_all)
         try:
             if settings is not None and not outcome.interrupted:
-                announce("idle")
+                status("idle")
                 stay_idle(settings.rest_s, check_all)
                 meter.mark("idle_after")
                 idle_after = stay_idle(settings.idle_s, check_all)
@@ -82,10 +87,7 @@ def record_cell(
 ) -> CellRecord:
     """Write ``cell.json``, by which the cell counts; ``more`` are fields that neither load nor meter knows."""
     record = CellRecord(
-        model=key.model,
-        variant=key.variant,
-        load=key.load,
-        block=key.block,
+        **asdict(key),
         boot_id=boot_id(),
         files=file_digests(folder),
         phases=outcome.phases,

@@ -1,4 +1,4 @@
-"""One request to an endpoint, outside of any load, and its whole answer."""
+"""Send one request to an endpoint, outside of any load, and read its whole answer."""
 
 from __future__ import annotations
 
@@ -31,10 +31,15 @@ def answer_to(
         headers["Authorization"] = f"Bearer {key}" if key else f"Basic {basic}"
     request = urllib.request.Request(url_of(endpoint), json.dumps(body).encode(), headers)  # noqa: S310 -- http(s)
     try:
-        with opened(request, timeout_s, by_proxy=client == "aiohttp") as answer:
+        with opened(request, timeout_s, by_proxy=goes_by_proxy(client)) as answer:
             return bytes(answer.read(_LONGEST_ANSWER)), answer.headers.get("content-type")
     except http.client.HTTPException as error:
         raise OSError(str(error) or type(error).__name__) from error
+
+
+def goes_by_proxy(client: str) -> bool:
+    """Say whether a load by this client takes the proxy that the environment names."""
+    return client == "aiohttp"
 
 
 def url_of(endpoint: Endpoint) -> str:

@@ -1,4 +1,4 @@
-"""Variants whose engines run elsewhere: nothing is started, and what is there is measured like any other."""
+"""Measure engines that run elsewhere: nothing is started, and what is there is measured like any other."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from traces.layout import RunDir
 _POLL_S = 1.0
 
 
-def reach(study: Study, variant: str, announce: Callable[[str], None]) -> RemoteEngine:
+def reach(study: Study, variant: str, status: Callable[[str], None]) -> RemoteEngine:
     """Return the engine of a variant, once it answers.
 
     Raises:
@@ -33,7 +33,7 @@ def reach(study: Study, variant: str, announce: Callable[[str], None]) -> Remote
         UsageError: its key is not where the study says.
     """
     engine = _engine(study.remote[variant])
-    engine.wait_ready(study.remote[variant].wait_s, announce)
+    engine.wait_ready(study.remote[variant].wait_s, status)
     _refuse_without_chat(study, engine)
     architecture = load_architecture(study.models[0])
     if architecture is not None:  # what was built here is known by its name
@@ -41,7 +41,7 @@ def reach(study: Study, variant: str, announce: Callable[[str], None]) -> Remote
         learnt = {"memorised": kind == "memorised", "random_weights": kind == "random"}
         engine.served = engine.served.model_copy(update=learnt)
     if engine.served.prefix_cache and not study.engine.prefix_cache:
-        announce(f"{engine.url} reuses prompts (prefix cache), which the study's engine settings rule out")
+        status(f"{engine.url} reuses prompts (prefix cache), which the study's engine settings rule out")
     return engine
 
 
@@ -87,13 +87,13 @@ def meter_of(study: Study, variant: str, residents: Sequence[int] = ()) -> OpenM
 
 
 def _residents(study: Study, variant: str) -> tuple[int, ...]:
-    """Processes of the study's other engines on this machine: loaded beside this one, and idle while it is asked."""
+    """List the processes of the study's other engines on this machine, which are idle while this one is asked."""
     others = [engine for name, engine in study.remote.items() if name != variant and engine.meter == "local"]
     return tuple(pid for pid in (server_pid(engine.url) for engine in others) if pid is not None)
 
 
 def describe(
-    run: RunDir, study: Study, variant: str, engine: RemoteEngine, announce: Callable[[str], None]
+    run: RunDir, study: Study, variant: str, engine: RemoteEngine, status: Callable[[str], None]
 ) -> None:
     """Write ``engines/<variant>.json``: what the engine and the meter's host say of themselves, once that answers.
 
@@ -104,14 +104,14 @@ def describe(
     told: dict[str, Any] = {"url": named.url, "meter": named.meter, "model": engine.model}
     told["served"] = engine.served.model_dump(mode="json")
     if named.meter not in (None, "local"):
-        told["host"] = _host(named, variant, named.wait_s, announce)
+        told["host"] = _host(named, variant, named.wait_s, status)
     elif named.meter == "local":
         told["host"] = {"name": this_node().name}
     write_json(run.root / "engines" / f"{variant}.json", told)
 
 
 def _host(
-    named: RemoteSettings, variant: str, wait_s: float, announce: Callable[[str], None]
+    named: RemoteSettings, variant: str, wait_s: float, status: Callable[[str], None]
 ) -> dict[str, Any]:
     """Return what the meter's service says of its host."""
     with closing(ServiceClient(str(named.meter), _token(named, variant))) as client:
@@ -121,7 +121,7 @@ def _host(
                 MeterUnreachableError,
                 wait_s,
                 poll_s=_POLL_S,
-                waiting=lambda: announce(f"waiting for {client.url}"),
+                waiting=lambda: status(f"waiting for {client.url}"),
             )
         except MeterUnreachableError as error:
             raise MeterError(f"{error} (waited {wait_s:g} s)") from error

@@ -1,4 +1,4 @@
-"""Engines that stay loaded between their turns: all variants of a model, one of which is asked at a time.
+"""Keep engines loaded between their turns: all variants of a model, one of which is asked at a time.
 
 They are started together, several at once where there are CPUs for it, and never while a cell is measured. Where memory
 does not hold them all, or turns out not to, each is started for its turn and stopped after it, as without any of this.
@@ -29,7 +29,7 @@ _CPUS_A_START = 1
 
 @dataclass
 class Residents:
-    """The engines of one process, until ``close``."""
+    """Keep the engines of one process loaded, until ``close``."""
 
     session: EngineSession
     restarts: Resident

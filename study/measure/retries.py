@@ -1,4 +1,4 @@
-"""Keeps a study going: a cell that fails is tried again, then given up, and the others are measured all the same.
+"""Keep a study going: a cell that fails is tried again, then given up, and the others are measured all the same.
 
 What fails twice of the same cause is not tried a third time: an engine that dies of it, requests that a server refuses.
 """
@@ -23,7 +23,7 @@ _TRIED_AGAIN = (EngineError, LoadError, MeterError)
 
 @dataclass(frozen=True)
 class RetryBudget:
-    """How often a cell is tried, counted over all runners of this directory."""
+    """Bound how often a cell is tried, counted over all runners of this directory."""
 
     run: RunDir
     most: int
@@ -66,7 +66,7 @@ def measure_groups(
     groups: Sequence[Sequence[PlannedCell]],
     open_engine: OpenEngine,
     budget: RetryBudget,
-    say: Callable[[str], None],
+    log: Callable[[str], None],
 ) -> None:
     """Measure the cells of each engine start; after a failure a new engine is started for those that are left.
 
@@ -79,7 +79,7 @@ def measure_groups(
     measured = 0
     for group in groups:
         left = list(group)
-        if _is_hopeless(left, budget, say):
+        if _is_hopeless(left, budget, log):
             continue
         while left:
             trying: Sequence[PlannedCell] = tuple(left)
@@ -98,8 +98,8 @@ def measure_groups(
                 break
             if (said := why_no_room(budget.run.root)) is not None:  # a child told of it in words of its own
                 raise full(budget.run.root, said) from problem
-            say(f"failed: {problem}")
-            _give_up(left, trying, problem, budget, say, starting=starting)
+            log(f"failed: {problem}")
+            _give_up(left, trying, problem, budget, log, starting=starting)
             if not left and not measured:
                 raise RunError(
                     f"nothing could be measured, and every try has failed; the last said: {problem}\n"
@@ -107,7 +107,7 @@ def measure_groups(
                 ) from problem
 
 
-def _is_hopeless(left: Sequence[PlannedCell], budget: RetryBudget, say: Callable[[str], None]) -> bool:
+def _is_hopeless(left: Sequence[PlannedCell], budget: RetryBudget, log: Callable[[str], None]) -> bool:
     """Say whether these cells are left out without a start: their variant's engine has died twice of the same cause."""
     known = budget.never_came_up(left[0])
     if known is None:
@@ -118,7 +118,7 @@ def _is_hopeless(left: Sequence[PlannedCell], budget: RetryBudget, say: Callable
             cell.key, f"{said}: {known.error}", cause=known.cause, starting=True, final=True
         )
         note_attempt(budget.run, attempt)
-    say(f"{said}; {len(left)} cells are left out")
+    log(f"{said}; {len(left)} cells are left out")
     return True
 
 
@@ -127,7 +127,7 @@ def _give_up(
     trying: Sequence[PlannedCell],
     problem: StarwattError,
     budget: RetryBudget,
-    say: Callable[[str], None],
+    log: Callable[[str], None],
     *,
     starting: bool,
 ) -> None:
@@ -136,4 +136,4 @@ def _give_up(
         why = budget.failed(cell, problem, starting=starting)
         if why is not None:
             left.remove(cell)
-            say(f"{cell.key}: {why}, and is left out (attempts.jsonl has the reasons)")
+            log(f"{cell.key}: {why}, and is left out (attempts.jsonl has the reasons)")

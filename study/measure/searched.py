@@ -1,4 +1,4 @@
-"""Measures a cell whose rate is looked for: a search by windows without a meter, then whole passes at what it found.
+"""Measure a cell whose rate is looked for: a search by windows without a meter, then whole passes at what it found.
 
 The window that confirms the answer is the cell: metered, between idle phases, of whole passes over the prompts as every
 other cell. Where it says that its rate does not hold, the search resumes, and another window confirms another rate.
@@ -60,7 +60,7 @@ class _Window:
 
 @dataclass
 class _Windows:
-    """Measures windows of a search, each in a folder of its own within the cell's."""
+    """Measure windows of a search, each in a folder of its own within the cell's."""
 
     setup: CellSetup
     cell: PlannedCell

@@ -1,4 +1,4 @@
-"""Keys and tokens, read where a study says they are; never from a study file, never into a run."""
+"""Read keys and tokens where a study says they are; never from a study file, never into a run."""
 
 from __future__ import annotations
 

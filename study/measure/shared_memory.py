@@ -1,10 +1,9 @@
-"""Whether the engines of a study fit beside each other into the memory that they share."""
+"""Check that the engines of a study fit beside each other into the memory that they share."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from configs.loads import Closed, FindRate, Load, Open
 from configs.schema import EngineSettings, Study
 from server.engines.boards import Allotment
 from server.engines.engine import Engine
@@ -13,6 +12,7 @@ from server.engines.hardware import this_machine
 from server.engines.memory import NoRoomError, no_room_beside, shared_boards, taken_bytes
 from server.engines.toolchain import computes_on_the_cpu
 from server.power.nvidia.inventory import gpu_inventory
+from study.plan.reckoning import in_flight
 
 _KV_BLOCK = 16
 """Tokens that vLLM gives a sequence at a time."""
@@ -53,19 +53,13 @@ def kv_tokens(study: Study, settings: EngineSettings) -> int:
     """Return the tokens of a KV cache in which all that a load keeps in flight has room, each as long as it may be."""
     most = settings.max_num_seqs
     every = [*study.loads, *(load for load, _ in study.probe_loads)]
-    in_flight = min(max(_in_flight(load, most) for load in every), most)
-    blocks = -(-settings.max_model_len // _KV_BLOCK) * in_flight + 1  # vLLM keeps one for itself
+    together = max(in_flight(load, most) for load in every)
+    blocks = -(-settings.max_model_len // _KV_BLOCK) * together + 1  # vLLM keeps one for itself
     return blocks * _KV_BLOCK
 
 
-def _in_flight(load: Load, most: int) -> int:
-    if isinstance(load, Closed):
-        return load.concurrency
-    return load.max_in_flight or most if isinstance(load, Open | FindRate) else 1
-
-
 def _board_bytes(allotment: Allotment, count: int) -> int:
-    """Memory of the smallest of the boards that an engine gets."""
+    """Return the memory of the smallest of the boards that an engine gets."""
     chosen = allotment.meters.gpus  # none of them where none is to be metered
     ours = [board for board in gpu_inventory() if not chosen or board.uuid in chosen][:count]
     sizes = [board.memory_mib for board in ours if board.memory_mib is not None]

@@ -1,4 +1,4 @@
-"""Which words a prompt of recorded length is made of, and how many: as the server itself counts them.
+"""Find the words that a prompt of recorded length is made of, and how many: as the server itself counts them.
 
 The server is asked before the load, for one token each time, and says how long each prompt was (``usage``). Every word
 is at least one token, so that words which together are as many tokens as words are one token each. Most servers are
@@ -35,7 +35,7 @@ def with_wording(spec: LoadSpec, key: str | None) -> LoadSpec:
 
 
 def counted_wording(count: Count, words: Sequence[str] = COMMON_WORDS) -> Wording:
-    """Words that ``count`` counts as one token each; else all of them, as many tokens as they are in the mean."""
+    """Find words that ``count`` counts as one token each; else take all, for their mean number of tokens."""
     overhead = count(_prompt(()))
     if overhead is None:
         return Wording()

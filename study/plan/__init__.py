@@ -1,1 +1,1 @@
-"""What is going to be measured: cells in their order, how long they take, CPUs, arrivals, lengths, prompts."""
+"""Plan what is measured: cells in their order, how long they take, CPUs, arrivals, lengths, prompts."""

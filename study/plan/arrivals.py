@@ -1,4 +1,4 @@
-"""Arrival times that are replayed from a file: kept in the run, and taken from there, the same for every cell."""
+"""Keep arrival times that are replayed from a file in the run, and take them from there: the same for every cell."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""Which cells a study has, in which order they are measured, and which of them share an engine start."""
+"""Plan which cells a study has, in which order they are measured, and which of them share an engine start."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import count, groupby
 
 import numpy as np
@@ -88,7 +88,7 @@ _Turn = tuple[int, str, str, list[int], np.random.Generator]
 
 
 def _turns(study: Study) -> Iterator[_Turn]:
-    """Turns of engines, in order."""
+    """Yield the turns of engines, in order."""
     if isinstance(study.engine_restarts, Resident):
         yield from _resident_turns(study, study.engine_restarts)
         return
@@ -140,7 +140,7 @@ def _asked(study: Study, block: int) -> list[_Asked]:
 
 
 def _check_count(study: Study) -> None:
-    """Nobody lives to see so many cells measured, and no machine holds their plan."""
+    """Refuse more cells than anybody lives to see measured, and than a plan can hold."""
     loads = len(study.loads) * len(study.board_settings)
     cells = len(study.models) * len(study.variants) * loads * study.blocks
     if cells > _MOST_CELLS:
@@ -183,13 +183,19 @@ def plan_table(cells: list[PlannedCell]) -> pa.Table:
     return pa.table(columns, schema=stamped(PLAN))
 
 
+def unplanned_table(keys: Iterable[CellKey]) -> pa.Table:
+    """Make the table of ``plan.parquet`` of cells that no study planned."""
+    rows = [{**asdict(key), "position": position} for position, key in enumerate(keys)]
+    return pa.Table.from_pylist(rows, schema=stamped(PLAN))
+
+
 def shortest_search_s(load: FindRate) -> float:
     """Return the seconds in which a search that meets no doubt closes its bracket: about as many whole windows."""
     return min(_WHOLE_WINDOWS * load.window_s, load.search_for_s)
 
 
 def _shortest_s(study: Study, load: Load, measure: Measure, tasks: int) -> float:
-    """Phases, and the window that is asked for, with answers that take no time."""
+    """Sum up the phases and the window that is asked for, with answers that take no time."""
     recording = with_lengths(load)
     tasks = tasks if recording is None else len(recording.offsets_ns)
     per_pass_s = tasks / mean_rate(load) if isinstance(load, Open) else 0.0

@@ -1,4 +1,4 @@
-"""Which CPUs the engine and the load generator get."""
+"""Choose the CPUs of the engine and of the load generator."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from starwatt_errors import UsageError
 
 @dataclass(frozen=True)
 class Placement:
-    """CPU numbers; None is all that this process may use."""
+    """Name the CPUs of engine and load; None is all that this process may use."""
 
     engine: tuple[int, ...] | None
     load: tuple[int, ...] | None

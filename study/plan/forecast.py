@@ -1,4 +1,4 @@
-"""What a study is going to do and to take, before anything is started: ``starwatt run --dry-run``."""
+"""Forecast what a study is going to do and to take, before anything is started: ``starwatt run --dry-run``."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _MINUTE_S, _HOUR_MIN, _DAY_H = 100, 100, 24
 
 @dataclass(frozen=True)
 class Forecast:
-    """Of the cells that are not measured yet."""
+    """Say what the cells that are not measured yet are going to take."""
 
     measured: int
     given_up: int
@@ -45,11 +45,11 @@ class Forecast:
 
     @property
     def kwh(self) -> Span | None:
-        """Of boards that draw their limit all the time; None where no limit is known."""
+        """Return the energy of boards that draw their limit all the time; None where no limit is known."""
         return None if self.limit_w is None else self.seconds * (self.limit_w / _JOULES_PER_KWH)
 
     def lines(self) -> list[str]:
-        """For people."""
+        """Write it for people, a line each."""
         done = [f"{self.measured} measured already"] if self.measured else []
         done += [f"{self.given_up} given up after failing"] if self.given_up else []
         counted = f"{self.cells} cells to measure" + (f" ({', '.join(done)})" if done else "")
@@ -76,7 +76,7 @@ class Forecast:
         )
 
     def record(self) -> dict[str, Any]:
-        """For scripts."""
+        """Return it for scripts."""
         steps = [] if self.preparation is None else self.preparation.steps
         return {
             "cells": self.cells,
@@ -98,7 +98,7 @@ class Forecast:
 
 @dataclass(frozen=True)
 class Outlook:
-    """What a forecast is made from."""
+    """Hold what a forecast is made from."""
 
     units: Sequence[Sequence[PlannedCell]]
     """What is left; cells of a unit follow each other, ``at_once`` units are measured side by side."""
@@ -118,7 +118,12 @@ class Outlook:
 
 
 def forecast(outlook: Outlook, *, measured: int = 0, given_up: int = 0) -> Forecast:
-    """From the plan, and from what is known of models and hardware; how many cells are there, and how many left out."""
+    """Forecast from the plan and from what is known of models and hardware.
+
+    Args:
+        outlook: what is left to do.
+        measured: cells that are there.
+        given_up: cells that are left out, after failing too often."""
     units = outlook.units
     places = max(min(outlook.at_once, len(units)), 1)
     after = Span.sum(_with_starts(outlook, [cell]) for cell in outlook.after)
@@ -153,7 +158,7 @@ def _with_starts(outlook: Outlook, cells: Sequence[PlannedCell]) -> Span:
 
 
 def _side_by_side(units: Sequence[Span], places: int) -> Span:
-    """Until the last unit has ended, each being begun where a place is free."""
+    """Reckon until the last unit has ended, each being begun where a place is free."""
 
     def ended(durations: Sequence[float]) -> float:
         free_at_s = [0.0] * places
@@ -165,14 +170,14 @@ def _side_by_side(units: Sequence[Span], places: int) -> Span:
 
 
 def _afterwards(outlook: Outlook) -> Span:
-    """Grading what was answered, tables and report."""
+    """Reckon grading, tables and report."""
     cells = sum(map(len, outlook.units))
     answers = len(outlook.reckoner.tasks) * cells if outlook.graded else 0
     return _ANALYSED_S + _ANALYSED_A_CELL_S * cells + _GRADED_S * answers
 
 
 def span_words(span: Span) -> str:
-    """Such as ``8 to 15 min``, or ``2 h 10 min to 6 h``."""
+    """Write a span such as ``8 to 15 min``, or ``2 h 10 min to 6 h``."""
     low, high = _time_words(span.low), _time_words(span.high)
     if low == high:
         return low

@@ -1,4 +1,4 @@
-"""Recorded answer lengths: from a table, or from what a finished run's baseline answered."""
+"""Read recorded answer lengths: from a table, or from what a finished run's baseline answered."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ import io
 import re
 from pathlib import Path
 
-import pyarrow.compute as pc
-
+from analysis.accuracy.grades import completed
 from configs.files.strict import MOST_TOKENS
 from configs.files.text_files import TABLE_BYTES, read_text
 from configs.loader import LENGTHS, kept_study
@@ -24,7 +23,9 @@ _LONGEST = 40  # characters of a value that are shown
 
 
 def forced_lengths(run: RunDir, study: Study, tasks: list[str]) -> dict[str, dict[str, int]]:
-    """By model's name in paths and task: tokens; empty unless the study takes recorded lengths. The run keeps them.
+    """Return the tokens of each answer, by model's name in paths and by task, and keep them in the run.
+
+    Empty unless the study takes recorded lengths.
 
     Raises:
         UsageError: as ``lengths_of``.
@@ -70,7 +71,7 @@ def lengths_of(run: RunDir, study: Study, tasks: list[str]) -> dict[str, dict[st
 
 
 def recorded_lengths(place: Path, model: str) -> dict[str, int]:
-    """By task, from a table or a run directory.
+    """Read the tokens by task, from a table or a run directory.
 
     Raises:
         UsageError: it is neither, or the run has no natural answers of that model's baseline.
@@ -135,8 +136,7 @@ def _of_run(run: RunDir, model: str) -> dict[str, int]:
             )
         except TraceError:
             continue
-        whole = pc.and_(pc.equal(requests["role"], "measured"), pc.equal(requests["status"], "ok"))
-        rows = requests.filter(whole).select(["task_id", "output_tokens"]).to_pylist()
+        rows = completed(requests).select(["task_id", "output_tokens"]).to_pylist()
         return {row["task_id"]: row["output_tokens"] for row in reversed(rows) if row["output_tokens"]}
     raise UsageError(
         f"prompts.output.recorded: {run.root} has no finished cell of its baseline {study.baseline} with {model}"

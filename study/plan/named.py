@@ -1,4 +1,4 @@
-"""What a study names of its data must be there: a name that is not would be left out in silence."""
+"""Check that what a study names of its data is there: a name that is not would be left out in silence."""
 
 from __future__ import annotations
 
@@ -14,18 +14,15 @@ from traces.layout import RunDir, model_slug
 
 def check_models(study_file: Path, study: Study) -> None:
     """Raises UsageError where two models would share a folder of the run, or one would have none."""
+    called: dict[str, str] = {}
     for place, model in enumerate(study.models):
-        if not model_slug(model):
+        slug = model_slug(model)
+        if not slug:
             raise refused(study_file, ("models", place), f"takes the folder of a checkpoint, not {model}")
-        other = next(
-            (earlier for earlier in study.models[:place] if model_slug(earlier) == model_slug(model)), None
-        )
-        if other is not None:
-            raise refused(
-                study_file,
-                ("models", place),
-                f"{model} and {other} are both called {model_slug(model)} in a run",
-            )
+        if slug in called:
+            words = f"{model} and {called[slug]} are both called {slug} in a run"
+            raise refused(study_file, ("models", place), words)
+        called[slug] = model
 
 
 def check_tasks(study_file: Path, study: Study, dataset: Dataset) -> None:

@@ -1,4 +1,4 @@
-"""What is downloaded and built before a study measures: what of it is missing, how large it is, how long it takes."""
+"""Find what is downloaded and built before a study measures: how large it is, and how long it takes."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _A_STEP_S = Span(0.1, 0.8)
 
 @dataclass(frozen=True)
 class Preparation:
-    """What is missing."""
+    """Say what is missing before a study measures."""
 
     steps: tuple[Step, ...]
     seconds: Span
@@ -47,12 +47,12 @@ class Preparation:
 
     @property
     def unknown(self) -> tuple[Step, ...]:
-        """Steps whose size is not known yet."""
+        """Return the steps whose size is not known yet."""
         return tuple(step for step in self.steps if step.size_bytes is None)
 
 
 def preparation(study: Study, models: Mapping[str, Known], store: Store, *, on_gpu: bool) -> Preparation:
-    """Of every model and variant that is served by our own engines; each checkpoint once."""
+    """Find what is missing of the models and variants that our own engines serve, each checkpoint once."""
     missing: dict[tuple[object, ...], Step] = {}
     for known in models.values():
         for name in study.own_variants:
@@ -66,12 +66,12 @@ def preparation(study: Study, models: Mapping[str, Known], store: Store, *, on_g
         every,
         Span.sum(_seconds(step, on_gpu=on_gpu) for step in every),
         sum(step.size_bytes or 0.0 for step in every),
-        float(shutil.disk_usage(_there(store.root)).free),
+        float(shutil.disk_usage(existing_part(store.root)).free),
     )
 
 
 def sizes(steps: Iterable[Step]) -> str:
-    """In words, each with its size."""
+    """Name the steps, each with its size."""
     return ", ".join(
         f"{step.about} ({'size not known' if step.size_bytes is None else size_words(step.size_bytes)})"
         for step in steps
@@ -79,7 +79,7 @@ def sizes(steps: Iterable[Step]) -> str:
 
 
 def size_words(size: float) -> str:
-    """In MB or GB."""
+    """Write a size in MB or GB."""
     return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{max(size / 1e6, 0.1):.1f} MB"
 
 
@@ -94,6 +94,6 @@ def _seconds(step: Step, *, on_gpu: bool) -> Span:
     return _PROCESS_S + rate * ((step.parameters or 7e9) / 1e9)
 
 
-def _there(folder: Path) -> Path:
+def existing_part(folder: Path) -> Path:
     """Return the deepest part of a path that exists."""
-    return folder if folder.exists() else _there(folder.absolute().parent)
+    return folder if folder.exists() else existing_part(folder.absolute().parent)

@@ -1,4 +1,4 @@
-"""Prompts of one's own in a run: kept beside the study, asked from there, and the same for every cell."""
+"""Keep own prompts in a run, and ask them from there: the same for every cell."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MADE_UP = "made_up_prompts"
 
 
 def kept_prompts(run: RunDir) -> Path:
-    """Prompts of one's own, as they are asked; not there where the study names a data set."""
+    """Return the place of own prompts, as they are asked; no file where the study names a data set."""
     return run.root / PROMPTS
 
 

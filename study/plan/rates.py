@@ -1,4 +1,4 @@
-"""How fast engines are, by board and way of serving: what the time of a study is reckoned with before it starts.
+"""Say how fast engines are, by board and way of serving: what a study's time is reckoned with before it starts.
 
 Every range spans what was measured or published of its kind (docs/measurements/forecast.md sets them beside it). They
 are for a plan, and are never part of a result.
@@ -19,7 +19,7 @@ from study.plan.span import NOTHING, Span
 
 @dataclass(frozen=True)
 class Hardware:
-    """What one engine computes on."""
+    """Describe what one engine computes on."""
 
     words: str
     bandwidth: Span
@@ -63,7 +63,7 @@ _CPU_GFLOP_S = {"amx_bf16": Span(1000.0, 100.0), "avx512f": Span(150.0, 25.0), "
 
 @dataclass(frozen=True)
 class Overhead:
-    """What a step takes beside reading weights, in ms: once, for each layer, and for each sequence in it."""
+    """Say what a step takes beside reading weights, in ms: once, for each layer, and for each sequence in it."""
 
     once: Span
     a_layer: Span
@@ -92,7 +92,7 @@ _MORE_ON_A_CPU = Span(0.4, 2.5)
 
 def boards_for(names: Sequence[str], settings: EngineSettings) -> Hardware:
     """Return the boards of one engine, by their names in NVML; without any, one that is not known."""
-    rows = [row for name in names for row in [_row(name)] if row is not None]
+    rows = [row for name in names for row in _BOARDS if re.search(row[0], name)]
     low, high = (rows[0], rows[0]) if rows else _ANY_BOARD
     parts = settings.boards
     return Hardware(
@@ -117,7 +117,7 @@ def cpus_for(count: int | None) -> Hardware:
 
 
 def overhead(variant: Variant, settings: EngineSettings, hardware: Hardware) -> Overhead:
-    """Of a variant as it is served."""
+    """Return what a step of a variant takes beside reading weights, as it is served."""
     way = "eager" if settings.enforce_eager or variant.enforce_eager else "graphs"
     way = "transformers" if variant.engine == "transformers" else way
     base = (_ON_A_BOARD if hardware.on_gpu else _ON_A_CPU)[way]
@@ -127,7 +127,3 @@ def overhead(variant: Variant, settings: EngineSettings, hardware: Hardware) -> 
         return Overhead(base.once, base.a_layer + slower, base.a_sequence)
     more = _MORE_A_LAYER[variant.engine, quantization.bits] if hardware.on_gpu else _MORE_ON_A_CPU
     return Overhead(base.once, base.a_layer + more, base.a_sequence)
-
-
-def _row(name: str) -> tuple[str, float, float] | None:
-    return next((row for row in _BOARDS if re.search(row[0], name)), None)

@@ -1,4 +1,4 @@
-"""How long cells and engine starts are going to take: reckoned from the model, its format, its engine and the board."""
+"""Reckon how long cells and engine starts take, from the model, its format, its engine and the board."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ _ELSEWHERE_S = Span(0.0, 5.0)
 
 @dataclass
 class Reckoner:
-    """What the cells of a study share."""
+    """Reckon the cells and engine starts of a study, with what they share."""
 
     study: Study
     tasks: Sequence[Task]
@@ -155,13 +155,13 @@ class Reckoner:
         return Span(work / rate.low, work / rate.high)
 
     def _more_boards(self, cell: PlannedCell) -> float:
-        """By what a variant's boards are more than those that the hardware is of."""
+        """Return how many times the hardware's boards a variant has."""
         if not self.hardware.on_gpu:
             return 1.0
         return self._engine(cell).boards / self.study.engine.boards
 
     def _in_flight(self, cell: PlannedCell) -> int:
-        return _in_flight(cell.load, self._engine(cell).max_num_seqs)
+        return in_flight(cell.load, self._engine(cell).max_num_seqs)
 
     def _engine(self, cell: PlannedCell) -> EngineSettings:
         return with_arguments(self.study.engine, self._variant(cell).engine_args)
@@ -197,7 +197,8 @@ class Reckoner:
         return pruned_shape(self.shapes.get(cell.model) or _UNKNOWN, self._variant(cell))
 
 
-def _in_flight(load: Load, most: int) -> int:
+def in_flight(load: Load, most: int) -> int:
+    """Return how many requests a load keeps in flight, on an engine that takes ``most`` at once."""
     if isinstance(load, Closed):
         return min(load.concurrency, most)
     return min(load.max_in_flight or most, most) if isinstance(load, Open | FindRate) else 1

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Span:
-    """From ``low`` to ``high``."""
+    """Range from ``low`` to ``high``."""
 
     low: float
     high: float
@@ -21,7 +21,7 @@ class Span:
 
     @classmethod
     def sum(cls, spans: Iterable[Span]) -> Span:
-        """Of all; they err in the same direction, for one machine is faster or slower in all of them."""
+        """Add all up, end by end: they err in the same direction, as one machine is faster or slower in all."""
         every = list(spans)
         return cls(sum(span.low for span in every), sum(span.high for span in every))
 

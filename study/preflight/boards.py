@@ -1,4 +1,4 @@
-"""Whether the boards of a study can be set as it asks, and are nobody else's; said before anything is started."""
+"""Check that the boards of a study can be set as it asks, and are nobody else's, before anything is started."""
 
 from __future__ import annotations
 

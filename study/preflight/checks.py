@@ -1,4 +1,4 @@
-"""What cannot work is refused before hours are spent on it: by ``run`` before its first build, and by ``--dry-run``.
+"""Refuse what cannot work before hours are spent on it: by ``run`` before its first build, and by ``--dry-run``.
 
 The study file has been read by then (``configs/loader.py``). What is looked at here takes the machine, the models and
 the prompts to decide. All that is wrong is told in one message.
@@ -16,8 +16,7 @@ import psutil
 from configs.datasets import is_own
 from configs.engine.arguments import with_arguments
 from configs.loader import load_variant
-from configs.schema import EngineSettings, Study
-from configs.variant import Variant
+from configs.schema import Study
 from loadgen.planning.recorded import with_lengths
 from server.build.chat_template import has_chat_template
 from server.build.foresight import Known, check_files_of, check_variant, in_store, known_model, source_of
@@ -31,8 +30,8 @@ from server.engines.vllm import check_own_arguments, look_at_arguments, vllm_is_
 from server.power.nvidia.inventory import gpu_inventory
 from starwatt_errors import BuildError, EngineError, StarwattError, UsageError
 from study.executors.executor import Executor
-from study.measure.order import Order
 from study.measure.remote_engine import ask_once, check_secrets
+from study.measure.study_run import StudyRun
 from study.plan.lengths import lengths_of
 from study.plan.preparation import preparation, size_words
 from study.preflight.boards import board_problems
@@ -47,9 +46,9 @@ _GIB = 2**30
 
 @dataclass(frozen=True)
 class Preflight:
-    """A study that has been read, and what is asked of it."""
+    """Check a study that has been read, by what is asked of it."""
 
-    order: Order
+    study_run: StudyRun
     executor: Executor
     api_key: str | None
     """What engines would be started with."""
@@ -66,21 +65,24 @@ class Preflight:
             UsageError: the study's file is wrong.
             StarwattError: this machine, or one that it needs, lacks something.
         """
-        refuse(self.order.file, self._problems(only_looking=only_looking))
+        refuse(self.study_run.file, self._problems(only_looking=only_looking))
 
     def refuse_prompts_without_room(self, checkpoints: Mapping[tuple[str, str], Checkpoint]) -> None:
-        """The same of prompts alone, once the models are here whose tokenizers count them and make chats of them.
+        """Refuse prompts without room, once the models are here whose tokenizers count them and make chats of them.
 
         Raises:
             UsageError: a prompt and its answer have no room, or a model that is asked by chat has no template.
         """
         folders = {model: checkpoint.path for (model, _), checkpoint in checkpoints.items()}
-        refuse(self.order.file, [*self._without_room(folders), *_without_template(self.order.study, folders)])
+        refuse(
+            self.study_run.file,
+            [*self._without_room(folders), *_without_template(self.study_run.study, folders)],
+        )
 
     def _problems(self, *, only_looking: bool) -> Iterator[StudyProblem]:
-        study, here = self.order.study, self.executor.here
+        study, here = self.study_run.study, self.executor.here
         yield from found_by((self.executor.checked_field,), self.executor.check)
-        yield from board_problems(study, self.order.run, self.executor, allowed=self.allow_board_control)
+        yield from board_problems(study, self.study_run.run, self.executor, allowed=self.allow_board_control)
         if here:
             yield from missing_devices(study)
             yield from missing_meters(study)
@@ -101,12 +103,12 @@ class Preflight:
             yield from _without_memory(study, models)
         yield from _without_disk(study, models)
         if is_own(study.prompts.dataset):
-            yield from unusable_tests(Path(study.prompts.dataset), self.order.dataset)
+            yield from unusable_tests(Path(study.prompts.dataset), self.study_run.dataset)
         yield from self._elsewhere(ask=only_looking)
 
     def _elsewhere(self, *, ask: bool) -> Iterator[StudyProblem]:
-        """Keys and tokens that are missing; with ``ask`` also what engines and meters that run now say against it."""
-        study = self.order.study
+        """Find keys and tokens that are missing; with ``ask`` also what engines and meters that run now object to."""
+        study = self.study_run.study
         for variant in study.remote:
             field = ("remote", variant)
             try:
@@ -119,17 +121,17 @@ class Preflight:
                 yield from self._beyond(engine.served.max_model_len, f"so far does {engine.url} reach", {})
 
     def _without_room(self, folders: Mapping[str, Path | None]) -> Iterator[StudyProblem]:
-        """Requests that our own engines would refuse; ``folders``: by model, where its tokenizer lies."""
-        study = self.order.study
+        """Find requests that our own engines would refuse; ``folders``: by model, where its tokenizer lies."""
+        study = self.study_run.study
         if any(load_variant(name, study.defined).engine == "vllm" for name in study.own_variants):
             yield from self._beyond(study.engine.max_model_len, "engine.max_model_len", folders)
 
     def _beyond(
         self, limit: int, limited_by: str, folders: Mapping[str, Path | None]
     ) -> Iterator[StudyProblem]:
-        study, tasks = self.order.study, self.order.tasks
+        study, tasks = self.study_run.study, self.study_run.tasks
         try:
-            lengths = lengths_of(self.order.run, study, [task.task_id for task in tasks])
+            lengths = lengths_of(self.study_run.run, study, [task.task_id for task in tasks])
         except UsageError as error:
             yield problem_of(("prompts", "output", "recorded"), error)
             return
@@ -175,14 +177,16 @@ def models_of(study: Study) -> tuple[dict[str, Known], list[StudyProblem]]:
 
 
 def _of_the_engines(study: Study, api_key: str | None) -> Iterator[StudyProblem]:
-    """Servers that are not installed, and what they or this hardware can't do."""
-    unfit = list(found_by(("variants",), check_environment)) if study.own_variants else []
+    """Find servers that are not installed, and what they or this hardware can't do."""
+    if not study.own_variants:
+        return
+    unfit = list(found_by(("variants",), check_environment))
     if unfit:
         yield from unfit
         return
     machine = this_machine()
     boards = max(len(machine.gpus), 1)
-    if study.engine.tensor_parallel > boards and study.own_variants:
+    if study.engine.tensor_parallel > boards:
         words = f"takes at most {boards}: {len(machine.gpus)} GPUs are here (it is {study.engine.tensor_parallel})"
         yield StudyProblem(("engine", "tensor_parallel"), words)
         return
@@ -211,7 +215,7 @@ def _specs(study: Study, api_key: str | None) -> dict[int, EngineSpec]:
 
 
 def _of_their_arguments(specs: Mapping[int, EngineSpec]) -> Iterator[StudyProblem]:
-    """Arguments that vLLM does not take; it is asked once about all of them."""
+    """Find arguments that vLLM does not take; it is asked once about all of them."""
     unanswered = list(found_by(("variants",), partial(look_at_arguments, specs.values())))
     yield from unanswered
     for index, spec in specs.items() if not unanswered else ():
@@ -276,10 +280,12 @@ def _has_template(folder: Path | None) -> bool:
 
 def _without_memory(study: Study, models: Mapping[str, Known]) -> Iterator[StudyProblem]:
     """Find the variants whose weights alone are more than there is room for, and a KV cache that is."""
+    if not study.own_variants:
+        return
     boards = [gpu.memory_mib * 2**20 for gpu in gpu_inventory() if gpu.memory_mib is not None]
     memory = psutil.virtual_memory().total
     cache = study.engine.cpu_kvcache_gib * _GIB
-    if not boards and study.own_variants and cache > memory:
+    if not boards and cache > memory:
         words = (
             f"takes at most {memory // _GIB}: so much memory is here (it is {study.engine.cpu_kvcache_gib})"
         )
@@ -291,10 +297,14 @@ def _without_memory(study: Study, models: Mapping[str, Known]) -> Iterator[Study
         if name not in study.own_variants:
             continue
         variant = load_variant(name, study.defined)
-        room = _room(with_arguments(study.engine, variant.engine_args), boards)
+        settings = with_arguments(study.engine, variant.engine_args)
+        of_a_copy = settings.tensor_parallel * settings.pipeline_parallel
+        room = min(boards) * of_a_copy * settings.gpu_memory_utilization
         for model, known in models.items():
-            size = _weights(known, variant)
-            if size is not None and size > room:
+            if known.shape is None:
+                continue
+            size = weight_bytes(pruned_shape(known.shape, variant), variant)
+            if size > room:
                 words = (
                     f"the weights of {name} of {model} take {size / _GIB:.1f} GiB, and there is room for "
                     f"{room / _GIB:.1f} GiB here: take a smaller model or format, or more engine.tensor_parallel"
@@ -303,7 +313,7 @@ def _without_memory(study: Study, models: Mapping[str, Known]) -> Iterator[Study
 
 
 def _without_disk(study: Study, models: Mapping[str, Known]) -> Iterator[StudyProblem]:
-    """Checkpoints that are to be built, and are more than the disk has room for."""
+    """Find whether the checkpoints that are to be built are more than the disk has room for."""
     needed = preparation(study, models, Store(store_root()), on_gpu=False)
     if needed.disk_bytes > needed.free_bytes:
         words = (
@@ -311,13 +321,3 @@ def _without_disk(study: Study, models: Mapping[str, Known]) -> Iterator[StudyPr
             f"{store_root()}: `starwatt build --prune` frees some, and STARWATT_STORE names a folder on another disk"
         )
         yield StudyProblem(("variants",), words, BuildError)
-
-
-def _room(settings: EngineSettings, boards: list[int]) -> float:
-    """Return the bytes that one copy of the weights may take on the boards of one engine."""
-    of_a_copy = settings.tensor_parallel * settings.pipeline_parallel
-    return min(boards) * of_a_copy * settings.gpu_memory_utilization
-
-
-def _weights(known: Known, variant: Variant) -> float | None:
-    return None if known.shape is None else weight_bytes(pruned_shape(known.shape, variant), variant)

@@ -1,9 +1,10 @@
-"""Whether the meters and devices that a study names are on this machine; meters are opened once, and closed again."""
+"""Check that the meters and devices that a study names are on this machine; meters are opened once, then closed."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import closing, suppress
 from functools import partial
 
 from configs.meters import ExternalLog, Meters
@@ -12,13 +13,13 @@ from server.power.logs.external import ExternalMeter
 from server.power.meters import choose_sources, open_meters
 from server.power.nvidia.inventory import gpu_inventory
 from server.power.rapl import find_zones
+from starwatt_errors import MeterError
 from study.preflight.problems import StudyProblem, found_by
 
 
 def missing_meters(study: Study) -> Iterator[StudyProblem]:
     """Find what is named and is not here; nothing where no engine is metered here."""
-    metered_here = study.own_variants or any(named.meter == "local" for named in study.remote.values())
-    if not metered_here:
+    if not study.measures_here:
         return
     settings = study.meter_settings
     for index, log in enumerate(settings.external):
@@ -27,7 +28,7 @@ def missing_meters(study: Study) -> Iterator[StudyProblem]:
 
 
 def missing_devices(study: Study) -> Iterator[StudyProblem]:
-    """Devices that ``meters`` names and none of this machine's meters reads: they would be left out in silence.
+    """Find devices that ``meters`` names and none of this machine's meters reads: they would be left out in silence.
 
     Other machines' devices are known when their meters answer: nothing is said where one of them measures.
     """
@@ -37,7 +38,7 @@ def missing_devices(study: Study) -> Iterator[StudyProblem]:
     if not (meters.gpus or meters.gain):
         return
     gpus = [gpu.uuid for gpu in gpu_inventory()]
-    every = [*gpus, *(zone.name for zone in find_zones()), *(log.device for log in meters.external)]
+    every = [*gpus, *_zones(), *(log.device for log in meters.external)]
     named: list[tuple[str, int | str, str, list[str], str]] = [
         ("gpus", place, uuid, gpus, "the UUID of a GPU that is here")
         for place, uuid in enumerate(meters.gpus or ())
@@ -49,12 +50,19 @@ def missing_devices(study: Study) -> Iterator[StudyProblem]:
             yield StudyProblem(("meters", field, place), words)
 
 
+def _zones() -> list[str]:
+    with suppress(MeterError):  # whoever names RAPL is told by the meter itself
+        return [zone.name for zone in find_zones()]
+    return []
+
+
 def _follow(log: ExternalLog) -> None:
-    ExternalMeter(log).close()
+    with closing(ExternalMeter(log)) as meter:
+        meter.read(slow=False)  # its last lines, which may be of several devices
 
 
 def _open_and_close(settings: Meters) -> None:
-    """The meters that are no logs."""
+    """Open the meters that are no logs, and close them again."""
     sources = tuple(source for source in choose_sources(settings) if source != "external")
     if not sources:
         return

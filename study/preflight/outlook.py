@@ -1,10 +1,9 @@
-"""Puts together what ``--dry-run`` tells: the plan in words, what is still to be done, and what it is going to take."""
+"""Put together what ``--dry-run`` tells: the plan in words, what is still to be done, and what it is going to take."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from configs.datasets import Dataset, Task
 from configs.loader import load_architecture, load_variant
 from configs.loads import FindRate
 from configs.restarts import Resident
@@ -13,6 +12,7 @@ from server.build.foresight import Known, likely_shape
 from server.build.store import Store, store_root
 from server.power.nvidia.inventory import Gpu
 from study.executors.choice import executor_for
+from study.measure.study_run import StudyRun
 from study.plan.cells import PlannedCell, shortest_search_s
 from study.plan.forecast import Outlook, span_words
 from study.plan.lengths import lengths_of
@@ -20,20 +20,20 @@ from study.plan.preparation import Preparation, preparation, size_words, sizes
 from study.plan.rates import Hardware
 from study.plan.reckoning import Reckoner
 from study.plan.span import NOTHING, Span
-from traces.layout import RunDir
 
 _CALIBRATED_S = Span(3.0, 45.0)
 """Of one board: without a load, and with eighteen steps of one."""
 
 
-def reckoner_of(study: Study, run: RunDir, tasks: Sequence[Task], models: Mapping[str, Known]) -> Reckoner:
+def reckoner_of(study_run: StudyRun, models: Mapping[str, Known]) -> Reckoner:
     """Return what tells how long each cell takes.
 
     Raises:
         UsageError: recorded lengths cannot be read.
     """
-    lengths = lengths_of(run, study, [task.task_id for task in tasks])
-    hardware = executor_for(study, run).site().hardware
+    study, tasks = study_run.study, study_run.tasks
+    lengths = lengths_of(study_run.run, study, [task.task_id for task in tasks])
+    hardware = executor_for(study, study_run.run).site().hardware
     shapes = {
         model: models[model].shape if model in models else likely_shape(model) for model in study.models
     }
@@ -41,15 +41,11 @@ def reckoner_of(study: Study, run: RunDir, tasks: Sequence[Task], models: Mappin
 
 
 def outlook_of(
-    study: Study,
-    run: RunDir,
-    dataset: Dataset,
-    reckoner: Reckoner,
-    models: Mapping[str, Known],
-    todo: Sequence[PlannedCell],
+    study_run: StudyRun, reckoner: Reckoner, models: Mapping[str, Known], todo: Sequence[PlannedCell]
 ) -> Outlook:
     """Return what a forecast of ``todo`` is made from; how many cells are there already is not looked at."""
-    executor = executor_for(study, run)
+    study = study_run.study
+    executor = executor_for(study, study_run.run)
     boards, at_once = executor.site().boards, executor.at_once
     prepared = preparation(study, models, Store(store_root()), on_gpu=reckoner.hardware.on_gpu)
     return Outlook(
@@ -59,7 +55,7 @@ def outlook_of(
         at_once=study.blocks * len(study.models) * len(study.variants) if at_once is None else at_once,
         after=executor.again() if at_once != 1 or isinstance(study.engine_restarts, Resident) else (),
         preparation=prepared,
-        graded=dataset.has_tests and not _know_nothing(study),
+        graded=study_run.dataset.has_tests and not _know_nothing(study),
         calibration=_CALIBRATED_S * len(boards),
         cooldown=_cooldown(study, boards),
         plan=tuple(_plan(study, prepared, reckoner.hardware)),

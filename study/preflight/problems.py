@@ -1,4 +1,4 @@
-"""What is wrong with a study before it starts: every finding in one message, each with its place in the file."""
+"""Gather what is wrong with a study before it starts: every finding in one message, with its place in the file."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class StudyProblem:
     """UsageError: the file is wrong; another: this machine, or one that it asks, lacks something."""
 
     def line(self, file: Path) -> str:
-        """File, line and field, then the words."""
+        """Write file, line and field, then the words."""
         return str(refused(file, self.field, self.words))
 
 

@@ -1,4 +1,4 @@
-"""Whether prompts and answers have room in the model's context: a server refuses every request that has not."""
+"""Check that prompts and answers have room in the model's context: a server refuses every request that has not."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from study.preflight.problems import Field, StudyProblem
 
 @dataclass(frozen=True)
 class AskedTask:
-    """What a load asks of one task."""
+    """Say what a load asks of one task."""
 
     task_id: str
     text: str

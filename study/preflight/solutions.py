@@ -1,4 +1,4 @@
-"""Own prompts whose tests cannot be right: each canonical solution is run once, in the sandbox, before anything else.
+"""Find own prompts whose tests cannot be right: each canonical solution is run once, in the sandbox, beforehand.
 
 What was run is kept with the verdicts, by its content: the same prompts cost this once.
 """
@@ -21,7 +21,7 @@ _MOST_SHOWN = 5
 
 
 def unusable_tests(file: Path, dataset: Dataset) -> Iterator[StudyProblem]:
-    """Tasks of a file of own prompts whose canonical solution does not run with their entry point and arguments.
+    """Find own prompts whose canonical solution does not run with their entry point and arguments.
 
     Nothing where there are no tests, or no sandbox: what cannot be graded needs no answers to be compared with.
     """

@@ -1,1 +1,1 @@
-"""What a person sees while a study runs: the terminal, a live view of the cell, metrics for Prometheus."""
+"""Show a person what a study does: on the terminal, as a live view of the cell, as metrics for Prometheus."""

@@ -1,4 +1,4 @@
-"""What a person sees while something takes longer than a second: a live line on a terminal, plain lines elsewhere."""
+"""Show what takes longer than a second: a live line on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def _broken(parts: list[str], width: int) -> str:
 
 
 class Display:
-    """Counts steps, tells what goes on now, and how much time is left.
+    """Count steps, tell what is being done now, and how much time is left.
 
     ``estimate_s`` is the expected time of all steps; it is corrected by the pace of those that were done.
     """

@@ -17,7 +17,7 @@ _CELL = ("model", "variant", "load", "block")
 
 
 class Exporter:
-    """Serves ``/metrics`` on loopback until the ``with`` block ends; fed by the runner."""
+    """Serve ``/metrics`` on loopback until the ``with`` block ends; fed by the runner."""
 
     def __init__(self, study: str, port: int) -> None:
         """Raises UsageError where the port is taken; 0 is any free one."""

@@ -1,12 +1,12 @@
-"""What a cell that is being measured does right now, read from its growing traces: no engine is asked twice."""
+"""Read what a cell that is being measured does right now from its growing traces: no engine is asked twice."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
 
 import numpy as np
 import pyarrow as pa
@@ -22,7 +22,7 @@ _MOST_BYTES = 4 << 20  # reading more every second would take a core from what i
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The last five seconds; None is what no trace tells."""
+    """Hold the last five seconds of a cell; None is what no trace tells."""
 
     running: float | None = None  # requests
     waiting: float | None = None  # requests
@@ -33,7 +33,7 @@ class Snapshot:
 
     @property
     def words(self) -> str:
-        """For a line on a terminal."""
+        """Write it as a line for a terminal."""
         parts = [
             None if self.running is None else f"{self.running:.0f} in flight",
             None if not self.waiting else f"{self.waiting:.0f} waiting",
@@ -112,24 +112,21 @@ def _lag_ms(table: pa.Table | None) -> float | None:
     return float(np.percentile(lags, 99)) * 1e-6 if lags.size else None
 
 
-class Watching:
-    """Looks at a cell once a second while the ``with`` block runs, and hands over what it saw."""
+@contextmanager
+def watching(folder: Path, *told: Callable[[Snapshot], None]) -> Iterator[None]:
+    """Look at a cell once a second while the ``with`` block runs, and hand over what was seen."""
+    over = threading.Event()
 
-    def __init__(self, folder: Path, *told: Callable[[Snapshot], None]) -> None:
-        self._folder, self._told = folder, told
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="live-view", daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while not self._stop.wait(PERIOD_S):
-            snapshot = look_at(self._folder)
-            for tell in self._told:
+    def look() -> None:
+        while not over.wait(PERIOD_S):
+            snapshot = look_at(folder)
+            for tell in told:
                 tell(snapshot)
+
+    thread = threading.Thread(target=look, name="live-view", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()

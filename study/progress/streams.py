@@ -1,4 +1,4 @@
-"""Standard output and standard error: they print on every terminal, and what they cannot take ends in words."""
+"""Make standard output and standard error print on every terminal; what they cannot take ends in words."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The search on a server: what every window asks, how it is judged, and what is found."""
+"""Search the highest rate on a server: what every window asks, how it is judged, and what is found."""
 
 from __future__ import annotations
 

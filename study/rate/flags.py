@@ -1,4 +1,4 @@
-"""The flags of ``starwatt load --find-rate`` as what is looked for."""
+"""Read the flags of ``starwatt load --find-rate`` as what is looked for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which rate is tried next, and for how long: decided by what the windows so far say, and by nothing else.
+"""Decide which rate is tried next, and for how long: by what the windows so far say, and by nothing else.
 
 Rates double in short windows until one does not hold; then the bracket between the highest that may hold and the lowest
 that fails is halved in longer ones. A window that says nothing is repeated, longer where more requests would help; a
@@ -51,7 +51,7 @@ class JudgedWindow:
 
 
 class State(Enum):
-    """What is known of a rate."""
+    """Say what is known of a rate."""
 
     HOLDS = "holds"
     PROMISES = "held in a window too short to tell"
@@ -92,7 +92,7 @@ def agrees(in_time: Sequence[JudgedWindow], wanted: float) -> bool:
 
 @dataclass(frozen=True)
 class Bracket:
-    """What is known of the rates that were tried."""
+    """Hold what is known of the rates that were tried."""
 
     states: dict[float, State]
 
@@ -137,7 +137,7 @@ class Bracket:
 
     @property
     def unclear(self) -> list[float]:
-        """Rates within the bracket of which nothing can be said."""
+        """Return the rates within the bracket of which nothing can be said."""
         low, top = self.low or 0.0, self.top or math.inf
         return [rate for rate in self._rates(State.UNCLEAR) if low < rate < top]
 
@@ -149,7 +149,7 @@ class Bracket:
 
 @dataclass(frozen=True)
 class Terms:
-    """What a search is bound by."""
+    """Hold what a search is bound by."""
 
     wanted: float
     """A rate holds from this share of good requests on."""
@@ -255,5 +255,5 @@ def _between(bracket: Bracket, highest: float) -> Trial | None:
 
 
 def _rounded(rate: float) -> float:
-    """Three digits, as a rate is read and written."""
+    """Round a rate to three digits, as it is read and written."""
     return float(f"{rate:.3g}")

@@ -1,4 +1,4 @@
-"""A service level objective such as ``ttft=200ms,tpot=50ms``: bounds that every good request keeps."""
+"""Read a service level objective such as ``ttft=200ms,tpot=50ms``: bounds that every good request keeps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A search as a person reads it, and as ``rate.json`` keeps it."""
+"""Write a search as a person reads it, and as ``rate.json`` keeps it."""
 
 from __future__ import annotations
 
@@ -20,12 +20,9 @@ def as_json(result: SearchResult, wanted: FindRate) -> dict[str, Any]:
         "slo_ms": dict(wanted.bounds_ms),
         "share": wanted.share,
         "arrivals": wanted.arrivals,
-        "kind": result.answer.kind,
-        "rate": result.answer.rate,
+        **asdict(result.answer),
         "lo": result.lo,
         "hi": result.hi,
-        "fails": result.answer.fails,
-        "confirmed": result.answer.confirmed,
         "interrupted": result.interrupted,
         "alone": asdict(result.alone),
         "windows": rows,

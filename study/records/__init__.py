@@ -1,1 +1,1 @@
-"""What a run directory says of itself: who holds it, on which machines it was measured, what changed since."""
+"""Keep what a run directory says of itself: who holds it, on which machines it was measured, what changed since."""

@@ -1,4 +1,4 @@
-"""A full disk is nobody's failure but the disk's: the study stops and says so, and no cell has failed."""
+"""Tell a full disk from a failure of a cell: the study stops and says so, and no cell has failed."""
 
 from __future__ import annotations
 

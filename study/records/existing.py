@@ -1,4 +1,4 @@
-"""Run directories that are named on the command line."""
+"""Find run directories that are named on the command line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Boards that an earlier study has left set, since it was killed: the next command puts them back."""
+"""Put back boards that an earlier study has left set, since it was killed."""
 
 from __future__ import annotations
 

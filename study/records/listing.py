@@ -1,4 +1,4 @@
-"""Runs in a folder, each in a line: what state it is in, what it says, and what it takes on the disk."""
+"""List the runs in a folder: what state each is in, and what it takes on the disk."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class ListedRun:
 
     @property
     def state(self) -> str:
-        """In words."""
+        """Say its state in words."""
         if self.planned is None:
             return "measured" if self.measured else "empty"
         count = f"{self.measured} of {self.planned} cells"

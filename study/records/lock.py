@@ -1,4 +1,4 @@
-"""Whose a run directory is: one study's, and one runner's at a time."""
+"""Hold a run directory: it is one study's, and one runner's at a time."""
 
 from __future__ import annotations
 
@@ -48,10 +48,8 @@ def locked(
         UsageError: it belongs to another study, or holds something else.
     """
     check_folder(run, study, study_file, grow=grow)
-    run.root.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(run.lock, os.O_RDWR | os.O_CREAT, 0o644)
+    descriptor = _open_and_lock(run, "measured")
     try:
-        _lock(run, descriptor, "measured")
         GUARD.keep(descriptor)
         check_folder(run, study, study_file, grow=grow)
         if not run.study.is_file() or (grow and load_study(run.study) != study):

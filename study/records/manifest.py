@@ -1,4 +1,4 @@
-"""``manifest.json``: what another person needs to know to repeat a run. Never a secret."""
+"""Write ``manifest.json``: what another person needs to know to repeat a run. Never a secret."""
 
 from __future__ import annotations
 
@@ -43,15 +43,16 @@ def build_manifest(
     *,
     here: bool = True,
 ) -> dict[str, Any]:
-    """Host, devices, versions, digests; ``checkpoints`` by (model, variant), ``earlier``: what is to be continued.
+    """Gather host, devices, versions and digests; ``checkpoints`` by (model, variant), ``earlier``: what is continued.
 
-    Where a cluster measures, and not all is ``here``, boards and sensors are its nodes' to tell
-    (``study/records/node_manifests.py``).
+    Where a cluster measures, and not all is ``here``, boards and sensors are its nodes' to tell, and those of engines
+    elsewhere are their meters' (``study/records/node_manifests.py``): this machine's serve nothing and are left out.
 
     Raises:
         UsageError: tasks, weights or variants are not those that were measured before.
     """
-    gpus = [asdict(gpu) for gpu in gpu_inventory()] if here else []
+    metered = here and study.measures_here
+    gpus = [asdict(gpu) for gpu in gpu_inventory()] if metered else []
     manifest = {
         **description(dataset, study.seed),
         "gpus": gpus,
@@ -66,15 +67,15 @@ def build_manifest(
         },
         "variants": variants_as_run(study),
         "meters": {
-            "available": available_sources(),
-            "used": choose_sources(study.meter_settings),
+            "available": available_sources() if study.measures_here else {},
+            "used": choose_sources(study.meter_settings) if study.measures_here else [],
             "settings": study.meter_settings.model_dump(mode="json"),
         },
         "cpus": vars(place(study)) if here else None,
     }
     manifest = continued(manifest, earlier)
-    known = known_calibration(manifest["host"], gpus, earlier) if here else None
-    return {**manifest, "sensor_calibration": (known or sensor_calibration(study)) if here else None}
+    known = known_calibration(manifest["host"], gpus, earlier) if metered else None
+    return {**manifest, "sensor_calibration": (known or sensor_calibration(study)) if metered else None}
 
 
 def description(dataset: Dataset, seed: int) -> dict[str, Any]:
@@ -89,9 +90,9 @@ def description(dataset: Dataset, seed: int) -> dict[str, Any]:
 
 
 def sensor_calibration(study: Study) -> dict[str, Any]:
-    """Of boards that serve nothing yet, by a load of its own; never of those that an engine of others may be on.
+    """Calibrate boards that serve nothing yet, by a load of its own; never those that an engine of others may be on.
 
-    Where all engines get the same boards, of these alone.
+    Where all engines get the same boards, these alone.
     """
     meters = study.meter_settings
     if study.own_variants and not study.remote and not isinstance(study.executor, SideBySide):
@@ -101,7 +102,6 @@ def sensor_calibration(study: Study) -> dict[str, Any]:
 
 def host() -> dict[str, Any]:
     """Describe this machine, with the same instant on both clocks."""
-    clock = ClockPair.now()
     return {
         "name": platform.node(),
         "system": platform.platform(),
@@ -110,8 +110,7 @@ def host() -> dict[str, Any]:
         "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
         "python": platform.python_version(),
         "boot_id": boot_id(),
-        "monotonic_ns": clock.monotonic_ns,
-        "realtime_ns": clock.realtime_ns,
+        **vars(ClockPair.now()),
     }
 
 
@@ -124,7 +123,7 @@ def cpu_name() -> str | None:
 
 
 def package_versions() -> dict[str, str]:
-    """Versions of what decides a figure; what is not installed is left out."""
+    """Return the versions of what decides a figure; what is not installed is left out."""
     versions = {}
     for package in PACKAGES:
         try:
@@ -135,7 +134,7 @@ def package_versions() -> dict[str, str]:
 
 
 def git_state() -> dict[str, Any] | None:
-    """Commit and whether the tree differs from it; None outside a checkout."""
+    """Return the commit, and whether the tree differs from it; None outside a checkout."""
     here = Path(__file__).resolve().parents[2]
     try:
         commit = _git(here, "rev-parse", "HEAD")

@@ -1,4 +1,4 @@
-"""The machines of a run: what each said of itself becomes part of the manifest."""
+"""Gather the machines of a run: what each said of itself becomes part of the manifest."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ def gather_nodes(run: RunDir) -> None:
     manifest: dict[str, Any] = read_json(run.manifest)
     whole = {**manifest, **_boards([manifest, *hosts]), "nodes": _nodes(manifest, hosts)}
     if engines:
-        whole["remote"] = {name: _engine(told) for name, told in engines.items()}
+        hosted = {name: (told.get("host") or {}).get("name") for name, told in engines.items()}
+        whole["remote"] = {name: {**told, "host": hosted[name]} for name, told in engines.items()}
     if whole != manifest:
         write_json(run.manifest, whole)
 
@@ -52,7 +53,3 @@ def _nodes(manifest: dict[str, Any], hosts: list[dict[str, Any]]) -> dict[str, A
         boards = {*known.get("gpus", []), *(gpu["uuid"] for gpu in host.get("gpus") or [])}
         nodes[str(host["name"])] = {**known, **about, "gpus": sorted(boards)}
     return nodes
-
-
-def _engine(told: dict[str, Any]) -> dict[str, Any]:
-    return {**told, "host": (told.get("host") or {}).get("name")}

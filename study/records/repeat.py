@@ -1,4 +1,4 @@
-"""A run that is repeated, perhaps by another person: from its own files, with a note of what is not as it was there."""
+"""Repeat a run, perhaps another person's, from its own files, with a note of what is not as it was there."""
 
 from __future__ import annotations
 
@@ -35,11 +35,6 @@ class Repeated:
             raise UsageError(f"--from: {run.manifest} is no manifest of a run")
         return cls(run, manifest)
 
-    def refuse(self, run: RunDir) -> None:
-        """Raises UsageError where ``run`` is the repeated one itself."""
-        if run.root.resolve() == self.run.root.resolve():
-            raise UsageError(f"--from repeats {self.run.root} elsewhere: --out takes another folder")
-
     def prepare(self, run: RunDir) -> None:
         """Take over what the first run had recorded: what does not agree with it is refused."""
         take_over(self.run, run, ARRIVALS, LENGTHS)
@@ -74,11 +69,13 @@ def take_over(source: RunDir, run: RunDir, *names: str) -> None:
 
 @dataclass(frozen=True)
 class WantedStudy:
-    """The file of ``starwatt run``, and where its run lies; None is the default place."""
+    """Hold what the command line of ``starwatt run`` asks for."""
 
     file: Path
-    out: Path | None
-    repeated: Repeated | None
+    out: Path | None = None
+    """Where its run lies; None: in the default place."""
+    repeated: Repeated | None = None
+    """The run whose study it is, where it is run again: the manifest says what is not as it was there."""
     blocks: int | None = None
     """In place of the study's own; a run that has fewer gets those that it lacks."""
     allow_board_control: bool = False
@@ -86,17 +83,27 @@ class WantedStudy:
 
 
 def wanted_study(
-    study: Path | None, repeat: Path | None, out: Path | None, blocks: int | None = None
+    study: Path | None,
+    repeat: Path | None,
+    out: Path | None,
+    blocks: int | None = None,
+    *,
+    allow_board_control: bool = False,
 ) -> WantedStudy:
-    """Raises UsageError unless one of the two is given, or where ``repeat`` is no run's study, or that of ``out``."""
+    """Find the study that is run, or with ``repeat`` run again.
+
+    Raises:
+        UsageError: not one of the two is given, or ``repeat`` is no run's study, or that of ``out``.
+    """
     if study is not None and repeat is None:
-        return WantedStudy(_study_file(study), out, None, blocks)
+        return WantedStudy(_study_file(study), out, None, blocks, allow_board_control)
     if repeat is None or study is not None:
         raise UsageError("starwatt run takes a study file, or --from RUN/study.yaml, and not both")
     repeated = Repeated.read(repeat)
     place = out or Path("runs") / f"{load_study(repeat).name}-again"
-    repeated.refuse(RunDir(place))
-    return WantedStudy(repeat, place, repeated, blocks)
+    if place.resolve() == repeated.run.root.resolve():
+        raise UsageError(f"--from repeats {repeated.run.root} elsewhere: --out takes another folder")
+    return WantedStudy(repeat, place, repeated, blocks, allow_board_control)
 
 
 def _study_file(named: Path) -> Path:

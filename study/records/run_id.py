@@ -1,4 +1,4 @@
-"""What a run is called by its cells, so that those of another run of the same study are told from its own."""
+"""Name a run in its cells, so that those of another run of the same study are told from its own."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from traces.layout import RunDir
 
 
 def new_run_id() -> str:
-    """Sixteen hexadecimal digits that no other run has."""
+    """Draw sixteen hexadecimal digits that no other run has."""
     return secrets.token_hex(8)
 
 

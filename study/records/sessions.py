@@ -1,4 +1,4 @@
-"""A run that was resumed: what is another machine, driver or version than it was, and what must not be."""
+"""Compare a resumed run with what it was: which machine, driver or version is another, and what must not be."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which machine this is, as the records of cells name it."""
+"""Name this machine as the records of cells do."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ VARIABLE = "STARWATT_SLOT"
 
 
 def this_node() -> Node:
-    """Under Slurm by its name there (several of its nodes may be one machine), else by the host's; of engines that are
-    measured side by side on one machine each slot is a node of its own (``host:gpu1``)."""
+    """Name this machine: under Slurm by its node (several may be one machine), else by its host. Where engines are
+    measured side by side on one machine, each slot is a node of its own (``host:gpu1``)."""
     name = os.environ.get("SLURMD_NODENAME") or platform.node()
     slot = of_this_process()
     if slot is not None:

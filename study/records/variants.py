@@ -1,4 +1,4 @@
-"""A run's variants as they were when it began: the files of presets and settings may change between two runners."""
+"""Keep a run's variants as they were when it began: the files of presets and settings may change meanwhile."""
 
 from __future__ import annotations
 

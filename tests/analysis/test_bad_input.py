@@ -48,7 +48,7 @@ def an_empty_power_trace(world: World) -> None:
 
 
 def power_that_is_not_a_number(world: World) -> None:
-    change(world, "power", lambda rows: [{**one, "power_w": math.nan, "energy_j": math.nan} for one in rows])
+    change(world, "power", lambda rows: [{**row, "power_w": math.nan, "energy_j": math.nan} for row in rows])
 
 
 def power_with_a_stretch_of_nan(world: World) -> None:
@@ -57,19 +57,19 @@ def power_with_a_stretch_of_nan(world: World) -> None:
 
     def edit(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Without a counter: it would go on beneath the hole."""
-        rows = [{**one, "energy_j": None} for one in rows]
-        return [{**one, "power_w": math.nan} if abs(one["t_ns"] - middle) < SECOND else one for one in rows]
+        rows = [{**row, "energy_j": None} for row in rows]
+        return [{**row, "power_w": math.nan} if abs(row["t_ns"] - middle) < SECOND else row for row in rows]
 
     change(world, "power", edit)
 
 
 def requests_outside_of_what_power_covers(world: World) -> None:
     truth = world.truth[world.cell_keys()[1]]
-    change(world, "power", lambda rows: [one for one in rows if one["t_ns"] < truth.start_ns + SECOND])
+    change(world, "power", lambda rows: [row for row in rows if row["t_ns"] < truth.start_ns + SECOND])
 
 
 def requests_far_away_from_power(world: World) -> None:
-    change(world, "power", lambda rows: [{**one, "t_ns": one["t_ns"] + 10_000 * SECOND} for one in rows])
+    change(world, "power", lambda rows: [{**row, "t_ns": row["t_ns"] + 10_000 * SECOND} for row in rows])
 
 
 def a_negative_duration(world: World) -> None:
@@ -79,7 +79,7 @@ def a_negative_duration(world: World) -> None:
 
 
 def no_request_completed(world: World) -> None:
-    change(world, "requests", lambda rows: [{**one, "status": "timeout", "end_ns": None} for one in rows])
+    change(world, "requests", lambda rows: [{**row, "status": "timeout", "end_ns": None} for row in rows])
 
 
 def no_request_at_all(world: World) -> None:
@@ -90,7 +90,7 @@ def no_request_at_all(world: World) -> None:
 
 def tokens_that_nobody_counted(world: World) -> None:
     change(
-        world, "requests", lambda rows: [{**one, "chunk_tokens": None, "output_tokens": None} for one in rows]
+        world, "requests", lambda rows: [{**row, "chunk_tokens": None, "output_tokens": None} for row in rows]
     )
 
 
@@ -115,7 +115,7 @@ def test_bad_input_is_a_reason_in_the_table_and_never_a_silent_0(
 ) -> None:
     spoil(world)
     summary = analyze(world.run)
-    assert [one.key.load for one in summary.invalid] == ["closed-8"]
+    assert [cell.key.load for cell in summary.invalid] == ["closed-8"]
     assert CASES[spoil] in summary.invalid[0].reasons
     table = read_table(world.run, "cells").to_pandas()
     table = table[table.load == "closed-8"]

@@ -71,13 +71,13 @@ def test_joules_over_four_limits_are_the_known_curve_within_their_intervals(
         assert row["lo"] <= true <= row["hi"], row
         looked += 1
     assert looked == 2 * 5 * 3
-    contrasts = [one for one in results.of(MODEL_NAME, "board_vs_reference") if one.variant == "bf16"]
+    contrasts = [found for found in results.of(MODEL_NAME, "board_vs_reference") if found.variant == "bf16"]
     for contrast in contrasts:
-        above, below = (true_j(world, one) for one in (contrast.side, contrast.reference))
+        above, below = (true_j(world, side_of) for side_of in (contrast.side, contrast.reference))
         logs = [math.log(above[block] / below[block]) for block in (1, 2, 3)]
-        found = contrast.metrics["j_per_request_ratio"]
-        assert found["lo"] - 2e-3 <= math.exp(sum(logs) / 3) <= found["hi"] + 2e-3
-        assert found["hi"] < 1  # each of these limits saves, and that is seen
+        ratio = contrast.metrics["j_per_request_ratio"]
+        assert ratio["lo"] - 2e-3 <= math.exp(sum(logs) / 3) <= ratio["hi"] + 2e-3
+        assert ratio["hi"] < 1  # each of these limits saves, and that is seen
     assert len(contrasts) == 2 * 4
 
 
@@ -88,19 +88,19 @@ def test_settings_of_boards_are_compared_by_block_however_engines_start(
     few = World(
         tmp_path / "run", variants=("bf16",), loads=LOADS[:1], boards=SETTINGS[:2], engine_restarts=restarts
     ).build()
-    rows = [one for one in open_run(few.run).rows("contrasts") if one["contrast"] == "board_vs_reference"]
-    [found] = [one for one in rows if one["metric"] == "j_per_request_ratio"]
+    rows = [row for row in open_run(few.run).rows("contrasts") if row["contrast"] == "board_vs_reference"]
+    [found] = [row for row in rows if row["metric"] == "j_per_request_ratio"]
     assert (found["interval_kind"], found["reasons"]) == ("blocks", [])
-    assert "j_per_request_ratio_p" in {one["metric"] for one in rows}
+    assert "j_per_request_ratio_p" in {row["metric"] for row in rows}
 
 
 def test_slower_steps_are_in_latency_and_the_same_requests_are_asked_at_every_limit(results: Results) -> None:
     for load in ("single-stream", "closed-8"):
-        own = [results.point(side(f"{load}@{slug}")) for slug in ("as-found", "95w", "85w", "65w")]
-        latencies = [one.mean("e2e_p50_ms") or 0.0 for one in own if one]
+        points = [results.point(side(f"{load}@{slug}")) for slug in ("as-found", "95w", "85w", "65w")]
+        latencies = [point.mean("e2e_p50_ms") or 0.0 for point in points if point]
         assert latencies == sorted(latencies)
         assert latencies[-1] > 1.2 * latencies[0]
-        tokens = {one.mean("tokens_per_request") for one in own if one}
+        tokens = {point.mean("tokens_per_request") for point in points if point}
         assert max(filter(None, tokens)) / min(filter(None, tokens)) == pytest.approx(1, abs=0.02)
 
 
@@ -119,18 +119,18 @@ def test_the_setting_is_a_coordinate_of_every_table(opened: OpenedRun) -> None:
 
 def test_batching_and_variants_are_compared_on_boards_that_are_set_alike(results: Results) -> None:
     for kind in ("batched_vs_single", "variant_vs_baseline"):
-        found = results.of(MODEL_NAME, kind)
-        assert {board_of(one.load) for one in found} == {setting.slug for setting in SETTINGS}
-        assert all(board_of(one.load) == board_of(one.reference_load) for one in found)
+        contrasts = results.of(MODEL_NAME, kind)
+        assert {board_of(contrast.load) for contrast in contrasts} == {setting.slug for setting in SETTINGS}
+        assert all(board_of(contrast.load) == board_of(contrast.reference_load) for contrast in contrasts)
 
 
 def test_the_answer_names_the_limit_with_the_least_joules_and_what_it_costs_in_latency(
     opened: OpenedRun, results: Results
 ) -> None:
     answers = answers_of(results, MODEL_NAME, opened.context.concurrency)
-    [answer] = [one for one in answers if one.question == BOARDS]
+    [answer] = [candidate for candidate in answers if candidate.question == BOARDS]
     assert len(answer.sentences) == 2 * 2
-    [told] = [one for one in answer.sentences if one.startswith("bf16 under single-stream")]
+    [told] = [sentence for sentence in answer.sentences if sentence.startswith("bf16 under single-stream")]
     assert "65w takes the least of 5 settings" in told
     assert "less J/request than as-found" in told
     assert "median latency" in told
@@ -139,7 +139,7 @@ def test_the_answer_names_the_limit_with_the_least_joules_and_what_it_costs_in_l
 def test_within_bounds_of_latency_another_limit_takes_the_least(results: Results) -> None:
     least = {bounds: board_sentences(results, MODEL_NAME, slo) for bounds, slo in (("no", {}), ("some", SLO))}
     told = {
-        bounds: next(one for one in sentences if one.startswith("bf16 under closed-8"))
+        bounds: next(sentence for sentence in sentences if sentence.startswith("bf16 under closed-8"))
         for bounds, sentences in least.items()
     }
     assert "65w takes the least" in told["no"]
@@ -151,7 +151,7 @@ def test_within_bounds_of_latency_another_limit_takes_the_least(results: Results
 def test_report_and_figure_show_joules_and_latency_over_limit_and_clock(opened: OpenedRun) -> None:
     drawing = drawing_of(opened, "limits")
     axes = drawing.figure().axes
-    assert [one.get_ylabel() for one in axes if one.get_ylabel()] == [
+    assert [panel.get_ylabel() for panel in axes if panel.get_ylabel()] == [
         "J / request (gross)",
         "median latency, ms",
     ]
@@ -165,7 +165,7 @@ def test_report_and_figure_show_joules_and_latency_over_limit_and_clock(opened: 
 def test_a_study_that_sets_no_board_has_neither_figure_nor_sentence(small: World) -> None:
     run = open_run(small.run)
     assert {row["board"] for row in run.cells} == {None}
-    assert BOARDS not in [one.question for one in answers_in(run, read_results(run), MODEL_NAME)]
+    assert BOARDS not in [answer.question for answer in answers_in(run, read_results(run), MODEL_NAME)]
 
 
 def test_a_limit_that_did_not_hold_makes_the_cell_invalid(tmp_path: Path) -> None:

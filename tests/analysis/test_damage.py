@@ -142,7 +142,9 @@ def test_a_file_of_the_run_itself(run: RunDir, name: str, harm: Callable[[Path],
         assert read_context(run)[1] == ()  # there were no failures, or a kill tore the last line
         return
     if name == "study.yaml" and harm is cut_in_half:  # whole fields of YAML are a study, though another one
-        assert {"plan_differs", "record_differs", "not_checked"} & {one.kind for one in verify(run).findings}
+        assert {"plan_differs", "record_differs", "not_checked"} & {
+            finding.kind for finding in verify(run).findings
+        }
         return
     [words] = read_context(run)[1]
     check_words(words, path)
@@ -186,7 +188,7 @@ def test_a_plan_that_no_planner_writes_is_named_by_its_column(
     with pytest.raises(TraceError, match=re.escape(words)) as refused:
         read_plan(run)
     check_words(str(refused.value), run.plan)
-    [finding] = [one for one in verify(run).findings if one.where == str(run.plan)]
+    [finding] = [written for written in verify(run).findings if written.where == str(run.plan)]
     assert finding.kind == "not_checked"
 
 
@@ -199,9 +201,9 @@ def test_values_that_nothing_of_ours_writes_are_damage(
 ) -> None:
     key = whole.cell_keys()[1]
     changed(run.cell(key) / f"{name}.parquet", **values)
-    found = analyse_cell(run, key, read_context(run)[0])
-    assert found.codes == ("trace_damaged",)
-    check_words(found.problem or "", run.cell(key) / f"{name}.parquet")
+    figures = analyse_cell(run, key, read_context(run)[0])
+    assert figures.codes == ("trace_damaged",)
+    check_words(figures.problem or "", run.cell(key) / f"{name}.parquet")
 
 
 def test_rows_that_were_copied_count_once_or_are_damage(whole: World, run: RunDir) -> None:
@@ -213,7 +215,9 @@ def test_rows_that_were_copied_count_once_or_are_damage(whole: World, run: RunDi
         pq.write_table(pa.concat_tables([table, table]), path)
         if name == "power":
             after = analyse_cell(run, key, context)
-            assert [one.energy_j for one in after.energies] == [one.energy_j for one in before.energies]
+            assert [energy.energy_j for energy in after.energies] == [
+                energy.energy_j for energy in before.energies
+            ]
     check_words(misplaced_cells(run)[key], run.cell(key) / "requests.parquet")
 
 
@@ -235,12 +239,12 @@ def test_commands_that_only_read_say_what_they_left_out(
     }[command]
     result = CliRunner(env={"COLUMNS": "1000"}).invoke(app, arguments)
     assert result.exit_code == (3 if command == "grade" else 0), result.output
-    [line] = [one for one in result.stderr.splitlines() if path.name in one]
+    [line] = [said for said in result.stderr.splitlines() if path.name in said]
     check_words(line, Path("/".join(path.parts[-5:])))
 
 
 def test_all_commands_go_on_where_a_file_cannot_be_read(whole: World, run: RunDir) -> None:
     unreadable(run.cell(whole.cell_keys()[1]) / "power.parquet")
-    assert [one.key for one in analyze(run).invalid] == [whole.cell_keys()[1]]
+    assert [cell.key for cell in analyze(run).invalid] == [whole.cell_keys()[1]]
     write_report(run)
-    assert {one.kind for one in verify(run).findings} >= {"trace_damaged"}
+    assert {finding.kind for finding in verify(run).findings} >= {"trace_damaged"}

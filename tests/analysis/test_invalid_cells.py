@@ -30,7 +30,7 @@ def test_a_truncated_trace_is_a_row_with_a_reason_and_leaves_the_contrasts(small
     path = small.run.cell(small.cell_keys()[1]) / f"{name}.parquet"
     path.write_bytes(path.read_bytes()[:-100])
     summary = analyze(small.run)
-    assert [one.reasons for one in summary.invalid] == [("trace_damaged",)]
+    assert [cell.reasons for cell in summary.invalid] == [("trace_damaged",)]
     assert str(path) in (summary.invalid[0].problem or "")
     broken = row(small.run, "closed-8", "window_s")
     assert not broken.valid
@@ -43,7 +43,7 @@ def test_a_truncated_trace_is_a_row_with_a_reason_and_leaves_the_contrasts(small
 def test_a_cell_without_power_keeps_latency_and_has_null_joules(small: World) -> None:
     (small.run.cell(small.cell_keys()[1]) / "power.parquet").unlink()
     summary = analyze(small.run)
-    assert [one.reasons for one in summary.invalid] == [("no_power",)]
+    assert [cell.reasons for cell in summary.invalid] == [("no_power",)]
     assert row(small.run, "closed-8", "e2e_p50_ms").valid
     joules = row(small.run, "closed-8", "j_per_request")
     assert math.isnan(joules.value)
@@ -67,11 +67,13 @@ def test_a_hole_in_the_power_trace_is_a_gap(small: World) -> None:
     truth, folder = small.truth[key], small.run.cell(key)
     middle = (truth.start_ns + truth.end_ns) // 2
     rows = [
-        one for one in read_trace(folder, "power").to_pylist() if abs(one["t_ns"] - middle) > 1_000_000_000
+        reading
+        for reading in read_trace(folder, "power").to_pylist()
+        if abs(reading["t_ns"] - middle) > 1_000_000_000
     ]
     write_rows(folder, "power", POWER, rows)
     summary = analyze(small.run)
-    assert [one.reasons for one in summary.invalid] == [("power_gap",)]
+    assert [cell.reasons for cell in summary.invalid] == [("power_gap",)]
     check = row(small.run, "single-stream", "check:power_gap")
     assert check.value > 2
     assert check.hi == 1
@@ -80,10 +82,13 @@ def test_a_hole_in_the_power_trace_is_a_gap(small: World) -> None:
 def test_a_wrong_gain_of_power_against_its_counter_is_found(small: World) -> None:
     key = small.cell_keys()[0]
     folder = small.run.cell(key)
-    rows = [{**one, "power_w": one["power_w"] * 1.1} for one in read_trace(folder, "power").to_pylist()]
+    rows = [
+        {**reading, "power_w": reading["power_w"] * 1.1}
+        for reading in read_trace(folder, "power").to_pylist()
+    ]
     write_rows(folder, "power", POWER, rows)
     summary = analyze(small.run)
-    assert [one.reasons for one in summary.invalid] == [("counter_disagrees",)]
+    assert [cell.reasons for cell in summary.invalid] == [("counter_disagrees",)]
     assert row(small.run, "single-stream", "counter_integral_disagreement").value == pytest.approx(
         0.1, abs=0.01
     )
@@ -94,7 +99,7 @@ def test_traces_of_two_boots_are_not_joined_silently(small: World) -> None:
     table = read_trace(folder, "power")
     other = {**table.schema.metadata, b"boot_id": b"another"}
     pq.write_table(table.replace_schema_metadata(other), folder / "power.parquet")
-    assert [one.reasons for one in analyze(small.run).invalid] == [("clock_uncertain",)]
+    assert [cell.reasons for cell in analyze(small.run).invalid] == [("clock_uncertain",)]
 
 
 def test_a_planned_cell_that_was_not_finished_is_named(small: World) -> None:
@@ -103,7 +108,7 @@ def test_a_planned_cell_that_was_not_finished_is_named(small: World) -> None:
     note_attempt(small.run, Attempt.now(key, "the engine fell"))
     summary = analyze(small.run)
     assert (summary.cells, summary.measured) == (2, 1)
-    assert [one.problem for one in summary.invalid] == ["the engine fell"]
+    assert [cell.problem for cell in summary.invalid] == ["the engine fell"]
     assert list(row(small.run, "closed-8", "window_s").reasons) == ["not_measured"]
 
 
@@ -125,16 +130,18 @@ def test_ungraded_completions_leave_joules_valid(small: World) -> None:
     assert analyze(small.run).invalid == ()
     assert row(small.run, "closed-8", "j_per_request").valid
     for metric in ("pass_at_1_plus", "j_per_solved_task"):
-        found = row(small.run, "closed-8", metric)
-        assert math.isnan(found.value)
-        assert list(found.reasons) == ["not_graded"]
+        line = row(small.run, "closed-8", metric)
+        assert math.isnan(line.value)
+        assert list(line.reasons) == ["not_graded"]
 
 
 def test_modelled_and_measured_joules_stay_apart(small: World) -> None:
     key = small.cell_keys()[0]
     folder = small.run.cell(key)
     measured = read_trace(folder, "power").to_pylist()
-    doubled = [{**one, "device": "engine", "boundary": "gpu", "source": "modelled"} for one in measured]
+    doubled = [
+        {**reading, "device": "engine", "boundary": "gpu", "source": "modelled"} for reading in measured
+    ]
     write_rows(folder, "power", POWER, measured + doubled)
     analyze(small.run)
     table = read_table(small.run, "cells").to_pandas()
@@ -146,11 +153,11 @@ def test_modelled_and_measured_joules_stay_apart(small: World) -> None:
 def test_two_devices_of_one_boundary_are_summed(small: World) -> None:
     key = small.cell_keys()[0]
     folder = small.run.cell(key)
-    one = read_trace(folder, "power").to_pylist()
-    write_rows(folder, "power", POWER, one + [{**row, "device": "GPU-second"} for row in one])
+    readings = read_trace(folder, "power").to_pylist()
+    write_rows(folder, "power", POWER, readings + [{**row, "device": "GPU-second"} for row in readings])
     analyze(small.run)
-    found = row(small.run, key.load, "energy_gross_j")
-    assert found.value == pytest.approx(2 * small.truth[key].energy_j, rel=0.005)
+    line = row(small.run, key.load, "energy_gross_j")
+    assert line.value == pytest.approx(2 * small.truth[key].energy_j, rel=0.005)
 
 
 @pytest.mark.parametrize(
@@ -173,7 +180,7 @@ def test_anothers_process_on_the_gpu_makes_the_cell_invalid_and_hidden_ones_are_
         {"t_ns": t_ns, "device": "GPU-golden", "state": state, "pids": [1, 2], "foreign": [2]},
     ]
     write_rows(small.run.cell(key), "occupancy", OCCUPANCY, looks)
-    assert tuple(code for one in analyze(small.run).invalid for code in one.reasons) == reasons
+    assert tuple(code for cell in analyze(small.run).invalid for code in cell.reasons) == reasons
     note = row(small.run, key.load, "check:exclusivity_unknown")
     assert list(note.reasons) == (["exclusivity_unknown"] if state == "unknown" else [])
     assert note.valid
@@ -185,9 +192,9 @@ def test_clocks_held_down_by_heat_make_the_cell_invalid_and_a_power_cap_does_not
 ) -> None:
     key = small.cell_keys()[0]
     folder = small.run.cell(key)
-    rows = [{**one, "throttle": mask} for one in read_trace(folder, "power").to_pylist()]
+    rows = [{**reading, "throttle": mask} for reading in read_trace(folder, "power").to_pylist()]
     write_rows(folder, "power", POWER, rows)
-    assert [one.reasons for one in analyze(small.run).invalid] == [("throttled",)] * invalid
+    assert [cell.reasons for cell in analyze(small.run).invalid] == [("throttled",)] * invalid
     assert row(small.run, key.load, "check:throttled").value == float(invalid)
 
 
@@ -197,16 +204,16 @@ def test_a_board_that_is_not_the_engines_may_throttle(
 ) -> None:
     key = small.cell_keys()[-1]
     folder, truth = small.run.cell(key), small.truth[key]
-    own = read_trace(folder, "power").to_pylist()
-    beside = [{**one, "device": "GPU-second", "throttle": 0x40} for one in own]
-    write_rows(folder, "power", POWER, own + beside)
+    readings = read_trace(folder, "power").to_pylist()
+    beside = [{**reading, "device": "GPU-second", "throttle": 0x40} for reading in readings]
+    write_rows(folder, "power", POWER, readings + beside)
     look = {"t_ns": truth.start_ns + 1, "state": "unknown", "pids": [], "foreign": []}
     looks = [
         {**look, "device": "GPU-golden", "engine": True},
         {**look, "device": "GPU-second", "engine": seen},
     ]
     write_rows(folder, "occupancy", OCCUPANCY, looks)
-    assert tuple(code for one in analyze(small.run).invalid for code in one.reasons) == reasons
+    assert tuple(code for cell in analyze(small.run).invalid for code in cell.reasons) == reasons
 
 
 def test_a_busy_client_marks_the_rows_of_the_cpus_meter(tmp_path: Path) -> None:
@@ -218,9 +225,9 @@ def test_a_busy_client_marks_the_rows_of_the_cpus_meter(tmp_path: Path) -> None:
         audit = record.audit.model_copy(update={"cpu_share": share})
         write_cell(world.run.cell(key), record.model_copy(update={"audit": audit}))
         analyze(world.run)
-        found = row(world.run, key.load, "check:client_cpu")
-        assert found.value == pytest.approx(share + 0.01)
-        assert list(found.reasons) == ["client_cpu"] * marked
+        line = row(world.run, key.load, "check:client_cpu")
+        assert line.value == pytest.approx(share + 0.01)
+        assert list(line.reasons) == ["client_cpu"] * marked
 
 
 def test_a_measured_boundary_has_its_gain_beside_it_and_a_factor_scales_all_joules(small: World) -> None:

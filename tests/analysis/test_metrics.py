@@ -29,7 +29,7 @@ def test_a_name_that_is_not_in_the_registry_is_none() -> None:
 
 
 def test_no_name_stands_for_two_metrics_and_every_placeholder_is_known() -> None:
-    names = [one.name for group in METRICS.values() for one in group]
+    names = [entry.name for group in METRICS.values() for entry in group]
     assert len(names) == len(set(names))
     assert {place for name in names for place in re.findall(r"<(\w+)>", name)} <= PLACES.keys()
 

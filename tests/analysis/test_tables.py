@@ -40,16 +40,16 @@ def cells(world: World) -> pd.DataFrame:
 
 def test_window_joules_and_joules_per_request_are_the_worlds(world: World, cells: pd.DataFrame) -> None:
     for key, truth in world.truth.items():
-        found = metrics(cells, key)
-        assert found.window_s == pytest.approx((truth.end_ns - truth.start_ns) / 1e9, rel=1e-12)
-        assert found.energy_gross_j == pytest.approx(truth.energy_j, rel=0.005)
-        assert found.energy_integral_j == pytest.approx(truth.energy_j, rel=0.01)
-        assert found.requests_in_window == pytest.approx(truth.requests, rel=1e-9)
-        assert found.output_tokens_in_window == pytest.approx(truth.tokens, rel=1e-9)
-        assert found.j_per_request == pytest.approx(truth.j_per_request, rel=0.005)
-        assert found.power_idle_w == pytest.approx(truth.idle_w, rel=0.005)
+        values = metrics(cells, key)
+        assert values.window_s == pytest.approx((truth.end_ns - truth.start_ns) / 1e9, rel=1e-12)
+        assert values.energy_gross_j == pytest.approx(truth.energy_j, rel=0.005)
+        assert values.energy_integral_j == pytest.approx(truth.energy_j, rel=0.01)
+        assert values.requests_in_window == pytest.approx(truth.requests, rel=1e-9)
+        assert values.output_tokens_in_window == pytest.approx(truth.tokens, rel=1e-9)
+        assert values.j_per_request == pytest.approx(truth.j_per_request, rel=0.005)
+        assert values.power_idle_w == pytest.approx(truth.idle_w, rel=0.005)
         net = truth.energy_j - truth.idle_w * (truth.end_ns - truth.start_ns) / 1e9
-        assert found.energy_net_j == pytest.approx(net, rel=0.02)
+        assert values.energy_net_j == pytest.approx(net, rel=0.02)
 
 
 def test_a_modelled_counter_gives_the_worlds_joules_exactly(tmp_path: Path) -> None:
@@ -65,21 +65,21 @@ def test_without_a_counter_the_integral_is_used(tmp_path: Path) -> None:
     world = World(tmp_path / "run", variants=("bf16",), blocks=1).build()
     for key in world.cell_keys():
         rows = read_trace(world.run.cell(key), "power").to_pylist()
-        write_rows(world.run.cell(key), "power", POWER, [{**one, "energy_j": None} for one in rows])
+        write_rows(world.run.cell(key), "power", POWER, [{**reading, "energy_j": None} for reading in rows])
     assert analyze(world.run).invalid == ()
     table = read_table(world.run, "cells").to_pandas()
     for key, truth in world.truth.items():
-        found = metrics(table, key)
-        assert math.isnan(found.energy_counter_j)
-        assert found.energy_gross_j == found.energy_integral_j == pytest.approx(truth.energy_j, rel=0.01)
+        values = metrics(table, key)
+        assert math.isnan(values.energy_counter_j)
+        assert values.energy_gross_j == values.energy_integral_j == pytest.approx(truth.energy_j, rel=0.01)
 
 
 def test_each_rule_conserves_the_windows_joules(world: World, cells: pd.DataFrame) -> None:
     for key in world.cell_keys():
-        found = metrics(cells, key)
+        values = metrics(cells, key)
         for rule in ("in_flight", "tokens"):
-            parts = sum(found[f"energy_{rule}_{part}_j"] for part in ("measured", "other", "unattributed"))
-            assert parts == pytest.approx(found.energy_gross_j, rel=1e-9)
+            parts = sum(values[f"energy_{rule}_{part}_j"] for part in ("measured", "other", "unattributed"))
+            assert parts == pytest.approx(values.energy_gross_j, rel=1e-9)
 
 
 def test_joules_in_flight_are_the_worlds_request_by_request(tmp_path: Path, world: World) -> None:
@@ -104,16 +104,16 @@ def test_the_factor_of_batching_is_the_worlds(world: World, cells: pd.DataFrame)
     table = read_table(world.run, "contrasts").to_pandas()
     factors = table[table.metric == "energy_factor"]
     assert len(factors) == len(world.variants) * 2
-    for one in factors.itertuples():
+    for factor in factors.itertuples():
         ratios = [
             world.truth[dataclasses.replace(key, load="single-stream")].j_per_request / truth.j_per_request
             for key, truth in world.truth.items()
-            if (key.variant, key.load) == (one.variant, one.load)
+            if (key.variant, key.load) == (factor.variant, factor.load)
         ]
         expected = math.exp(sum(math.log(ratio) for ratio in ratios) / len(ratios))
-        assert one.value == pytest.approx(expected, rel=0.005)
-        assert one.lo < expected < one.hi
-        assert one.blocks == 3
+        assert factor.value == pytest.approx(expected, rel=0.005)
+        assert factor.lo < expected < factor.hi
+        assert factor.blocks == 3
 
 
 def test_the_log_ratio_of_a_variant_splits_into_tokens_and_joules_per_token(
@@ -129,9 +129,9 @@ def test_the_log_ratio_of_a_variant_splits_into_tokens_and_joules_per_token(
 
 
 def test_pass_at_1_and_joules_per_solved_task(world: World, cells: pd.DataFrame) -> None:
-    found = metrics(cells, CellKey(MODEL_NAME, "int8-bnb", "closed-8", 2))
-    assert found.pass_at_1_plus == 0.75
-    assert found.j_per_solved_task == pytest.approx(found.j_per_request / 0.75)
+    values = metrics(cells, CellKey(MODEL_NAME, "int8-bnb", "closed-8", 2))
+    assert values.pass_at_1_plus == 0.75
+    assert values.j_per_solved_task == pytest.approx(values.j_per_request / 0.75)
     nothing = cells[(cells.variant == "pruned-last-1") & (cells.metric == "j_per_solved_task")]
     assert nothing.value.isna().all()
     assert {tuple(reasons) for reasons in nothing.reasons} == {("none_solved",)}
@@ -144,9 +144,9 @@ def test_pass_at_1_and_joules_per_solved_task(world: World, cells: pd.DataFrame)
 
 def test_joules_are_divided_by_everything_that_is_asked_for(world: World, cells: pd.DataFrame) -> None:
     for key, truth in world.truth.items():
-        found = metrics(cells, key)
-        assert found.wh_per_1000_requests == pytest.approx(found.j_per_request * 1000 / 3600)
-        total = found.energy_gross_j / found.j_per_total_token
+        values = metrics(cells, key)
+        assert values.wh_per_1000_requests == pytest.approx(values.j_per_request * 1000 / 3600)
+        total = values.energy_gross_j / values.j_per_total_token
         assert total > truth.tokens
         rows = cells[(cells.load == key.load) & (cells.variant == key.variant) & (cells.block == key.block)]
         kinds = rows.set_index("metric").interval_kind
@@ -155,7 +155,7 @@ def test_joules_are_divided_by_everything_that_is_asked_for(world: World, cells:
         assert kinds["j_per_request"] == kinds["energy_gross_j"] == "measurement"
         assert kinds["energy_idle_j"] == "idle_before_after"
         assert kinds["j_per_request_net"] == "measurement_and_idle"
-        spread = [found[f"energy_in_flight_request_p{q}_j"] for q in (10, 50, 90, 99)]
+        spread = [values[f"energy_in_flight_request_p{q}_j"] for q in (10, 50, 90, 99)]
         assert spread == sorted(spread)
 
 
@@ -170,12 +170,12 @@ def test_joules_per_request_within_the_slo_count_only_requests_that_kept_it(smal
         small.run.study.write_text(yaml.safe_dump(study))
         analyze(small.run)
         assert row(small.run, "closed-8", "slo_share").value == pytest.approx(share)
-        found = row(small.run, "closed-8", "j_per_request_in_slo")
+        line = row(small.run, "closed-8", "j_per_request_in_slo")
         if share:
-            assert found.value >= before
+            assert line.value >= before
         else:
-            assert math.isnan(found.value)
-            assert list(found.reasons) == ["none_in_slo"]
+            assert math.isnan(line.value)
+            assert list(line.reasons) == ["none_in_slo"]
 
 
 def test_curves_over_concurrency_tell_what_is_shared_and_where_variants_cross(tmp_path: Path) -> None:

@@ -44,9 +44,9 @@ def run(measured: World, tmp_path: Path) -> RunDir:
 
 
 def test_a_run_that_was_left_alone_holds_under_any_folder_name(run: RunDir) -> None:
-    found = verify(run)
-    assert found.findings == ()
-    assert (found.cells, found.requests) == (2, 48)
+    verification = verify(run)
+    assert verification.findings == ()
+    assert (verification.cells, verification.requests) == (2, 48)
     done = starwatt("verify", run.root, "--json")
     assert done.returncode == 0
     assert json.loads(done.stdout) == {"ok": True, "cells": 2, "requests": 48, "findings": []}
@@ -137,9 +137,9 @@ def test_what_was_changed_after_measuring_is_found_and_named(
     run: RunDir, tamper: Callable[[RunDir], None], kinds: set[str]
 ) -> None:
     tamper(run)
-    found = verify(run)
-    assert kinds <= {finding.kind for finding in found.findings}
-    assert all(finding.where and finding.what for finding in found.findings)
+    verification = verify(run)
+    assert kinds <= {finding.kind for finding in verification.findings}
+    assert all(finding.where and finding.what for finding in verification.findings)
 
 
 @pytest.mark.parametrize(("factor", "kinds"), [(1 + 1e-14, set()), (1 + 1e-7, {"table_differs"})])
@@ -267,8 +267,8 @@ def test_a_cell_in_which_nothing_completed_is_a_finding(small: World, tmp_path: 
     analyze(run)
     write_report(run)
     findings = verify(run).findings
-    assert "no_completed_request" in " ".join(one.what for one in findings)
-    assert "table_differs" not in {one.kind for one in findings}
+    assert "no_completed_request" in " ".join(finding.what for finding in findings)
+    assert "table_differs" not in {finding.kind for finding in findings}
 
 
 def test_records_that_no_command_reads_and_plans_of_other_studies_are_named(
@@ -281,10 +281,10 @@ def test_records_that_no_command_reads_and_plans_of_other_studies_are_named(
     run.study.write_text(
         study.replace("blocks: 1", "blocks: 2").replace("seed: 20", "seed: 21"), encoding="utf-8"
     )
-    found = {finding.kind: finding for finding in verify(run).findings}
-    assert "b1 (copy)" in found["not_checked"].where
-    assert "lacks" in found["plan_differs"].what
-    assert "seed" in found["record_differs"].what
+    by_kind = {finding.kind: finding for finding in verify(run).findings}
+    assert "b1 (copy)" in by_kind["not_checked"].where
+    assert "lacks" in by_kind["plan_differs"].what
+    assert "seed" in by_kind["record_differs"].what
 
 
 def test_a_study_that_was_not_graded_and_one_without_a_report_are_findings(

@@ -23,7 +23,7 @@ INTERRUPTED = (
 )  # by a signal: before the command line was there to hear it
 BLOWS = {
     "runner-int": 2, "runner-term": 2, "runner-kill": 3, "engine-kill": 2, "engine-hang": 1, "sidecar-kill": 2,
-    "sidecar-hang": 1, "load-kill": 2, "undertaker-kill": 1, "disk-full": 1, "reboot": 1,
+    "sidecar-hang": 1, "load-kill": 2, "reaper-kill": 1, "disk-full": 1, "reboot": 1,
 }  # fmt: skip
 """What can strike, and how often beside the others: what hangs takes longest to be found."""
 STAGES = (None, "engine", "load", "load")

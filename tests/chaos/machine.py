@@ -42,7 +42,7 @@ PARTS = {
     "engine": "vllm.entrypoints",
     "sidecar": "-m server.power",
     "load": "-m loadgen",
-    "undertaker": "reaper.py",
+    "reaper": "reaper.py",
     "slot": "-m study.executors.slot_task",
 }
 """What stands in the command line of each part."""
@@ -158,7 +158,7 @@ class Machine:
         return found
 
     def kill_runner(self) -> None:
-        """It alone; what it had started is ended by its undertaker, and waited for."""
+        """It alone; what it had started is ended by its reaper, and waited for."""
         assert self.runner is not None
         self.runner.kill()
         self.end()

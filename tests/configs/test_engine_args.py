@@ -11,7 +11,7 @@ import yaml
 from pydantic import JsonValue, ValidationError
 
 from configs import loader
-from configs.controls import control_of, with_controls
+from configs.controls import with_controls
 from configs.engine.arguments import flags, other_arguments, with_arguments
 from configs.loader import dump_study, load_setting, load_study, load_variant, named_variant, setting_names
 from configs.schema import EngineSettings, Study
@@ -44,7 +44,7 @@ def test_a_setting_goes_with_a_variant_and_changes_nothing_but_its_arguments(nam
 def test_settings_combine_in_any_number_and_order() -> None:
     names = ("kv-fp8", "ngram", "prefix-cache")
     every = [load_variant("+".join(["bf16-eager", *order])) for order in itertools.permutations(names)]
-    assert all(one.engine_args == every[0].engine_args for one in every)
+    assert all(variant.engine_args == every[0].engine_args for variant in every)
     assert list(every[0].engine_args) == ["enable_prefix_caching", "kv_cache_dtype", "speculative_config"]
     assert every[0].enforce_eager
 
@@ -110,12 +110,12 @@ def test_a_variant_s_arguments_take_the_place_of_the_study_s_settings() -> None:
         "tensor_parallel_size": 2, "pipeline-parallel-size": 3, "data_parallel_size": 4, "max_num_seqs": 8,
         "enable_prefix_caching": True, "kv_cache_dtype": "fp8",
     }  # fmt: skip
-    own = mine(**args).engine_args
-    settings = with_arguments(EngineSettings(max_model_len=512), own)
+    args_kept = mine(**args).engine_args
+    settings = with_arguments(EngineSettings(max_model_len=512), args_kept)
     assert (settings.tensor_parallel, settings.pipeline_parallel, settings.data_parallel) == (2, 3, 4)
     assert (settings.boards, settings.max_num_seqs, settings.prefix_cache) == (24, 8, True)
     assert settings.max_model_len == 512
-    assert other_arguments(own) == {"kv_cache_dtype": "fp8"}
+    assert other_arguments(args_kept) == {"kv_cache_dtype": "fp8"}
 
 
 def test_arguments_become_flags_as_vllm_s_parser_has_them() -> None:
@@ -153,20 +153,22 @@ def test_a_setting_is_compared_with_the_same_weights_without_it(
 
 
 def test_an_argument_that_says_what_the_study_says_is_no_difference() -> None:
-    cached = EngineSettings(prefix_cache=True)
-    awq = load_variant("int4-awq+prefix-cache")
-    assert control_of(awq, load_variant("bf16"), cached) is None
-    assert control_of(awq, load_variant("bf16"), EngineSettings()) == "int4-awq"
+    usual = study(["bf16", "int4-awq+prefix-cache"])
+    cached = usual.model_copy(update={"engine": EngineSettings(prefix_cache=True)})
+    assert with_controls(cached).controls == {}
+    assert with_controls(usual).controls == {"int4-awq+prefix-cache": "int4-awq"}
 
 
 def test_arguments_in_a_file_find_their_control_by_its_weights(monkeypatch: pytest.MonkeyPatch) -> None:
-    own = {"mine": mine(block_size=32).model_copy(update={"quantization": load_variant("fp8").quantization})}
+    defined = {
+        "mine": mine(block_size=32).model_copy(update={"quantization": load_variant("fp8").quantization})
+    }
     monkeypatch.setattr(
-        "configs.controls.load_variant", lambda name, _={}: own.get(name) or load_variant(name)
+        "configs.controls.load_variant", lambda name, _={}: defined.get(name) or load_variant(name)
     )
     assert with_controls(study(["bf16", "mine"])).controls == {"mine": "fp8"}
-    pruned = own["mine"].model_copy(update={"prune": load_variant("pruned-last-2").prune})
-    own["mine"] = pruned
+    pruned = defined["mine"].model_copy(update={"prune": load_variant("pruned-last-2").prune})
+    defined["mine"] = pruned
     with pytest.raises(
         UsageError, match="mine has other engine_args and other weights than the baseline bf16"
     ):
@@ -235,10 +237,12 @@ def test_a_file_by_its_path_takes_settings_too_and_finds_its_chat_template_besid
     ):
         named_variant(str(file))
     (tmp_path / "chat.jinja").write_text("{{ messages }}")
-    found = named_variant(f"{file}+ngram")
-    assert found.name == "mine+ngram"
-    assert found.engine_args["chat_template"] == str(tmp_path / "chat.jinja")
-    assert found.engine_args["speculative_config"] == load_setting("ngram").engine_args["speculative_config"]
+    variant = named_variant(f"{file}+ngram")
+    assert variant.name == "mine+ngram"
+    assert variant.engine_args["chat_template"] == str(tmp_path / "chat.jinja")
+    assert (
+        variant.engine_args["speculative_config"] == load_setting("ngram").engine_args["speculative_config"]
+    )
     file.write_text("name: mine\ndescription: d\nengine_args: {chat_template: '{{ messages }}'}\n")
     assert named_variant(str(file)).engine_args == {"chat_template": "{{ messages }}"}
 

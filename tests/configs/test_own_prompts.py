@@ -22,7 +22,7 @@ TESTS = {"entry_point": "add", "canonical_solution": "    return a + b\n", "base
 def written(folder: Path, *lines: dict[str, Any] | str, name: str = "prompts.jsonl") -> Path:
     """A file with these lines."""
     path = folder / name
-    text = "".join((one if isinstance(one, str) else json.dumps(one)) + "\n" for one in lines)
+    text = "".join((line if isinstance(line, str) else json.dumps(line)) + "\n" for line in lines)
     path.write_text(text, encoding="utf-8")
     return path
 
@@ -55,7 +55,7 @@ def test_the_digest_is_of_what_is_asked_and_not_of_how_it_is_written(tmp_path: P
     packed = tmp_path / "p.jsonl.gz"
     packed.write_bytes(gzip.compress(named.read_bytes()))
     kept = written(tmp_path, text_of(read_own(packed)).rstrip("\n"), name="k.jsonl")
-    assert {load_dataset(str(one)).sha256 for one in (named, packed, kept)} == {plain.sha256}
+    assert {load_dataset(str(file)).sha256 for file in (named, packed, kept)} == {plain.sha256}
     for changed in ({"prompt": "c"}, {"prompt": "a", "max_tokens": 3}, {"prompt": "a", "stop": ["y"]}):
         other = load_dataset(str(written(tmp_path, changed, lines[1], name="o.jsonl")))
         assert other.sha256 != plain.sha256

@@ -31,8 +31,8 @@ def meaning(text: str) -> Any:
 
 @pytest.mark.parametrize(("text", "value"), CORE.items(), ids=CORE)
 def test_a_value_is_what_the_core_schema_says(text: str, value: object) -> None:
-    found = meaning(f"a: {text}")["a"]
-    assert (type(found), found) == (type(value), value)
+    meant = meaning(f"a: {text}")["a"]
+    assert (type(meant), meant) == (type(value), value)
 
 
 def test_a_merge_key_takes_over_fields_that_are_not_given() -> None:

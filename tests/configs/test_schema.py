@@ -109,7 +109,10 @@ def test_engines_that_stay_loaded_are_started_anew_every_so_many_blocks() -> Non
 def test_what_engine_restarts_does_not_take_is_refused_by_its_field(given: object, field: str) -> None:
     with pytest.raises(ValidationError) as refused:
         Study.model_validate({**RESIDENT, "engine_restarts": given})
-    assert [".".join(map(str, one["loc"])) for one in refused.value.errors()] in ([field], [f"{field}.word"])
+    assert [".".join(map(str, problem["loc"])) for problem in refused.value.errors()] in (
+        [field],
+        [f"{field}.word"],
+    )
 
 
 def test_slots_that_share_one_memory_take_no_engines_that_stay_loaded() -> None:

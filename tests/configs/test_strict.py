@@ -78,15 +78,17 @@ def models(of: Any, seen: set[type[BaseModel]]) -> Iterator[type[BaseModel]]:
             yield of
             for field in of.model_fields.values():
                 yield from models(field.annotation, seen)
-                for one in field.metadata:
-                    yield from models(one, seen)
+                for bound in field.metadata:
+                    yield from models(bound, seen)
     else:
         for argument in get_args(of):
             yield from models(argument, seen)
 
 
 MODELS = [
-    one for root in (Study, Variant, Architecture, *SHAPES.values(), OwnPrompt) for one in models(root, set())
+    model
+    for root in (Study, Variant, Architecture, *SHAPES.values(), OwnPrompt)
+    for model in models(root, set())
 ]
 
 
@@ -96,28 +98,28 @@ def test_every_number_of_every_file_has_bounds_on_both_sides(model: type[BaseMod
     for name, field in model.model_json_schema(mode="validation")["properties"].items():
         if (model, name) in {(OwnPrompt, "atol"), (Architecture, "config"), (Slurm, "options")}:
             continue  # data, or what another reads
-        for one in numbers(field):
-            assert {"minimum", "exclusiveMinimum"} & one.keys(), f"{name} may be as low as you please"
-            assert {"maximum", "exclusiveMaximum"} & one.keys(), f"{name} may be as high as you please"
+        for number in numbers(field):
+            assert {"minimum", "exclusiveMinimum"} & number.keys(), f"{name} may be as low as you please"
+            assert {"maximum", "exclusiveMaximum"} & number.keys(), f"{name} may be as high as you please"
 
 
 def numbers(schema: Any) -> Iterator[dict[str, Any]]:
     """The numbers in the schema of a field, those in lists and mappings too."""
     if isinstance(schema, list):
-        for one in schema:
-            yield from numbers(one)
+        for member in schema:
+            yield from numbers(member)
     elif isinstance(schema, dict):
         if schema.get("type") in ("integer", "number") and "enum" not in schema and "const" not in schema:
             yield schema
-        for one in schema.values():
-            yield from numbers(one)
+        for member in schema.values():
+            yield from numbers(member)
 
 
 def places(data: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
     """Where a value stands in plain data that is no list and no mapping."""
     if isinstance(data, dict | list):
-        for name, one in data.items() if isinstance(data, dict) else enumerate(data):
-            yield from places(one, (*at, name))
+        for name, inner in data.items() if isinstance(data, dict) else enumerate(data):
+            yield from places(inner, (*at, name))
     else:
         yield at
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from configs.controls import control_of, with_controls
+from configs.controls import with_controls
 from configs.loader import load_variant, variant_names
-from configs.schema import EngineSettings, Study
+from configs.schema import Study
 from configs.variant import Prune, Variant
 from starwatt_errors import UsageError
 
@@ -56,11 +56,12 @@ def test_the_issue_of_formats_is_covered() -> None:
 )
 def test_a_name_describes_a_variant_of_a_preset(name: str, changes: dict[str, object]) -> None:
     base = next(
-        (one for one in sorted(variant_names(), key=len, reverse=True) if name.startswith(one)), "bf16"
+        (preset for preset in sorted(variant_names(), key=len, reverse=True) if name.startswith(preset)),
+        "bf16",
     )
-    found = load_variant(name)
+    variant = load_variant(name)
     expected = load_variant(base).model_copy(update=changes)
-    assert found.model_copy(update={"name": base, "description": expected.description}) == expected
+    assert variant.model_copy(update={"name": base, "description": expected.description}) == expected
 
 
 @pytest.mark.parametrize(
@@ -118,7 +119,7 @@ def test_another_engine_has_the_baselines_weights_on_that_engine_as_its_control(
 
 
 def test_a_control_itself_needs_none() -> None:
-    assert control_of(load_variant("bf16-eager"), load_variant("bf16"), EngineSettings()) is None
+    assert with_controls(study(["bf16", "bf16-eager"])).controls == {}
 
 
 def test_a_baseline_that_cannot_be_served_as_its_variants_are_is_refused() -> None:

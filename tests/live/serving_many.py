@@ -24,6 +24,7 @@ def main() -> None:
     """Answer every job's prompts; ``OUT/NAME.json`` has its answers, ``OUT/NAME.log`` what vLLM said."""
     jobs, out = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")), Path(sys.argv[2])
     metadata.version = _version
+    gc.disable()  # importing vLLM makes millions of objects that stay; after each job it is asked for by name
     for job in jobs:
         with _said_to(out / f"{job['name']}.log"):
             answers = _answers(job["arguments"], job["prompts"], job["tokens"], job["top"])

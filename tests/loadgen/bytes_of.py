@@ -32,7 +32,7 @@ def total(tokens: int) -> bytes:
 def good(text: str) -> list[bytes]:
     """The events of a good answer: a token a character."""
     last = len(text)
-    tokens = [token(one, at, "stop" if at == last else None) for at, one in enumerate(text, start=1)]
+    tokens = [token(char, at, "stop" if at == last else None) for at, char in enumerate(text, start=1)]
     return [*tokens, total(last), DONE]
 
 

@@ -153,7 +153,7 @@ def _whole(prompt: str) -> bytes:
         {"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 2}},
     ]
     data = [f"data: {json.dumps(event)}\n\n".encode() for event in events] + [b"data: [DONE]\n\n"]
-    chunks = b"".join(b"%x\r\n%s\r\n" % (len(one), one) for one in data)
+    chunks = b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in data)
     head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
     return head + chunks + b"0\r\n\r\n"
 

@@ -105,7 +105,7 @@ def test_an_open_load_by_locust_is_the_schedule_that_was_worked_out(tmp_path: Pa
         tuple(row[key] for key in keys) for row in planned
     )
     assert {row["worker"] for row in rows} == ({0} if run is alone else {0, 1})
-    asked = Counter(TASK_OF_PROMPT[one.body["prompt"]] for one in server.asked)
+    asked = Counter(TASK_OF_PROMPT[request.body["prompt"]] for request in server.asked)
     assert asked == Counter(row["task_id"] for row in rows)
     for worker in {
         row["worker"] for row in rows

@@ -22,16 +22,18 @@ def shares(folder: Path, rng: np.random.Generator, workers: int, *, sorted_ends:
     """Each worker's share of 200 requests, as it ended: some long before others, which were scheduled earlier."""
     folders = []
     for worker in range(workers):
-        own = []
+        rows = []
         for number in range(worker, 200, workers):
             sent = number * 10
             end = sent + int(rng.integers(20, 900 if sorted_ends else 9000))
             chunks = [(sent + 5) * MS, end * MS] if number % 7 else None
-            own.append(request(number // workers, sent, end, chunk_ns=chunks, chunk_tokens=chunks and [1, 1]))
-        own.sort(key=lambda row: row["end_ns"] if sorted_ends else -row["end_ns"])
+            rows.append(
+                request(number // workers, sent, end, chunk_ns=chunks, chunk_tokens=chunks and [1, 1])
+            )
+        rows.sort(key=lambda row: row["end_ns"] if sorted_ends else -row["end_ns"])
         folders.append(folder / f"worker-{worker}")
         folders[-1].mkdir(parents=True)
-        table = pa.Table.from_pylist(own, schema=stamped(REQUESTS))
+        table = pa.Table.from_pylist(rows, schema=stamped(REQUESTS))
         pq.write_table(table, folders[-1] / "requests.parquet", row_group_size=17)
     return folders
 
@@ -68,12 +70,14 @@ def test_another_machines_times_are_shifted_in_every_row_group(tmp_path: Path) -
     merge_traces(folders, tmp_path, clocks)
     for row in read_trace(tmp_path, "requests").to_pylist():
         shift_ns = -clocks[row["worker"]].shift_ns
-        [own] = [
-            one for one in before[row["worker"]]
-            if one["scheduled_ns"] + shift_ns == row["scheduled_ns"]
+        [before_shift] = [
+            unshifted for unshifted in before[row["worker"]]
+            if unshifted["scheduled_ns"] + shift_ns == row["scheduled_ns"]
         ]  # fmt: skip
-        assert row["end_ns"] == own["end_ns"] + shift_ns
-        assert row["chunk_ns"] == (own["chunk_ns"] and [t_ns + shift_ns for t_ns in own["chunk_ns"]])
+        assert row["end_ns"] == before_shift["end_ns"] + shift_ns
+        assert row["chunk_ns"] == (
+            before_shift["chunk_ns"] and [t_ns + shift_ns for t_ns in before_shift["chunk_ns"]]
+        )
 
 
 def test_the_instants_of_a_measured_request_take_32_bytes() -> None:

@@ -114,16 +114,18 @@ def test_cpus_that_are_not_there_are_a_load_error_and_no_process_stays(tmp_path:
 
 def test_a_load_is_pinned_to_the_cpus_it_was_given(tmp_path: Path) -> None:
     cpu = min(os.sched_getaffinity(0))
-    found: list[set[int]] = []
+    affinities: list[set[int]] = []
     with TruthServer() as server:
         run_load(
             make_spec(server.url, SINGLE),
             tmp_path,
             cpus=(cpu,),
-            on_progress=lambda _: found.extend(os.sched_getaffinity(one.pid) for one in generators()),
+            on_progress=lambda _: affinities.extend(
+                os.sched_getaffinity(generator.pid) for generator in generators()
+            ),
         )
-    assert {cpu} in found
-    assert all(one == {cpu} for one in found)
+    assert {cpu} in affinities
+    assert all(affinity == {cpu} for affinity in affinities)
 
 
 def test_a_load_generator_does_without_pandas(tmp_path: Path) -> None:
@@ -133,7 +135,7 @@ def test_a_load_generator_does_without_pandas(tmp_path: Path) -> None:
             make_spec(server.url, SINGLE),
             tmp_path,
             on_progress=lambda _: mapped.extend(
-                Path(f"/proc/{one.pid}/maps").read_text() for one in generators()
+                Path(f"/proc/{generator.pid}/maps").read_text() for generator in generators()
             ),
         )
     assert any("/pyarrow/" in libraries for libraries in mapped)

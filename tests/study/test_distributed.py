@@ -89,8 +89,8 @@ def test_cells_are_driven_by_all_workers_and_are_on_one_clock(tmp_path: Path) ->
     assert list((tmp_path / "one").glob("starwatt-load-*")) == [], (
         "what a worker recorded was sent, and removed"
     )
-    found = json.loads(starwatt("verify", run.root, "--json").stdout)["findings"]
-    assert {one["kind"] for one in found} <= {"invalid_cell"}
+    findings = json.loads(starwatt("verify", run.root, "--json").stdout)["findings"]
+    assert {finding["kind"] for finding in findings} <= {"invalid_cell"}
 
 
 def _is_one_trace(folder: Path, began_ns: int, ended_ns: int) -> None:

@@ -48,5 +48,5 @@ def test_no_python_of_ours_looks_for_modules_where_the_user_stands(room: str) ->
     for path in (ROOT / room).rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.List | ast.Tuple) and "*python" not in map(ast.unparse, node.elts):
-                words = [one.value for one in node.elts if isinstance(one, ast.Constant)]
+                words = [word.value for word in node.elts if isinstance(word, ast.Constant)]
                 assert not {"-m", "-c"} & set(words) or "-P" in words, f"{path}:{node.lineno}"

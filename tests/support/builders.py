@@ -8,9 +8,11 @@ import numpy as np
 import pyarrow as pa
 
 from analysis.arrays import Floats, Ints
+from analysis.attribution.steps import Work, WorkCount
 from analysis.energy.integral import PowerSeries
 from analysis.energy.sensor import Sensors
 from analysis.requests.columns import Requests, read_columns
+from analysis.requests.window import Window
 from configs.meters import Meters
 from traces.schemas import REQUESTS
 
@@ -46,6 +48,13 @@ def request(identity: int, sent_ms: int, end_ms: int, **columns: Any) -> dict[st
 def columns(*rows: dict[str, Any]) -> Requests:
     """Columns of these requests."""
     return read_columns(pa.Table.from_pylist(list(rows), schema=REQUESTS))
+
+
+def work_of(requests: Requests, window: Window, stretches: int) -> Work:
+    """Count the work of every request inside ``window``, in a pass of its own over all chunks."""
+    count = WorkCount(requests, window, stretches)
+    requests.chunks.show(count)
+    return count.work
 
 
 def series(

@@ -25,10 +25,12 @@ IMPORTED = (
 
 def main() -> None:
     """Fork for each command; in a fork, return as soon as it is to run, so that it ends as any process does."""
+    gc.disable()
     for name in IMPORTED:
         importlib.import_module(name)
     gc.collect()
     gc.freeze()
+    gc.enable()
     while line := sys.stdin.buffer.readline():
         asked = json.loads(line)
         pid = os.fork()

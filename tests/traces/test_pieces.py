@@ -48,10 +48,10 @@ def test_pieces_are_the_rows_of_the_file_however_it_is_cut(
     pq.write_table(table, tmp_path / f"{name}.parquet", row_group_size=group)
     trace = OnDisk(tmp_path / f"{name}.parquet", name)
     names = TRACES[name].names[::-1]
-    found = list(trace.pieces(names))
-    assert max(piece.num_rows for piece in found) <= 4
-    assert [piece.column_names for piece in found] == [names] * len(found)
-    assert pa.concat_tables(found).select(TRACES[name].names).to_pylist() == written
+    read = list(trace.pieces(names))
+    assert max(piece.num_rows for piece in read) <= 4
+    assert [piece.column_names for piece in read] == [names] * len(read)
+    assert pa.concat_tables(read).select(TRACES[name].names).to_pylist() == written
     assert trace.read(names[:2]).equals(InMemory(table).read(names[:2]))
     assert trace.schema.metadata == table.schema.metadata
 

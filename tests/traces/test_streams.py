@@ -96,20 +96,20 @@ def test_every_file_says_its_schema_version_boot_and_both_clocks(tmp_path: Path,
 def test_a_stream_cut_at_any_byte_reads_up_to_its_last_whole_batch(tmp_path: Path) -> None:
     whole = write_stream(tmp_path / "whole").read_bytes()
     cut = tmp_path / "power.arrows"
-    found = []
+    tables = []
     for length in range(len(whole) + 1):
         cut.write_bytes(whole[:length])
         try:
             table = read_trace(tmp_path, "power")
         except TraceError as error:
             assert str(cut) in str(error)  # noqa: PT017 -- most lengths do not raise
-            found.append(-1)
+            tables.append(-1)
             continue
         assert table.column("t_ns").to_pylist() == list(range(table.num_rows))
         assert table.num_rows % ROWS_IN_A_BATCH == 0
-        found.append(table.num_rows)
-    assert found == sorted(found)
-    assert set(found) == {-1, *range(0, BATCHES * ROWS_IN_A_BATCH + 1, ROWS_IN_A_BATCH)}
+        tables.append(table.num_rows)
+    assert tables == sorted(tables)
+    assert set(tables) == {-1, *range(0, BATCHES * ROWS_IN_A_BATCH + 1, ROWS_IN_A_BATCH)}
 
 
 def test_a_stream_whose_tail_is_garbage_reads_up_to_its_last_whole_batch(tmp_path: Path) -> None:

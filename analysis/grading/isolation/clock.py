@@ -69,7 +69,7 @@ class CallClock:
         return over
 
     def moved(self) -> None:
-        """Results have come."""
+        """Note that results have come."""
         self._moved = True
 
     def _left_s(self) -> float:

@@ -32,21 +32,13 @@ from typing import Any, NoReturn
 CONTAINED = os.getpid() == 1
 MAX_DEPTH = 64
 NUMPY_NUMBERS, NUMPY_OTHERS = "?biufc", "USO"
-PRELOADED: tuple[str, ...] = (
-    "bisect",
-    "copy",
-    "datetime",
-    "functools",
-    "hashlib",
-    "heapq",
-    "itertools",
-    "math",
-    "operator",
-)
-# evalplus has these loaded. Behind the guard the first two can't be imported, and the next three do not work: a
-# traceback through a file of the library needs tokenize.
-PRELOADED += ("multiprocessing", "numpy", "tarfile", "tempfile", "tokenize")
-PRELOADED += ("random", "re", "site", "statistics", "string", "subprocess", "typing")
+PRELOADED = (
+    "bisect", "copy", "datetime", "functools", "hashlib", "heapq", "itertools", "math", "operator",
+    # evalplus has these loaded. Behind the guard the first two can't be imported, and the next three do not work: a
+    # traceback through a file of the library needs tokenize.
+    "multiprocessing", "numpy", "tarfile", "tempfile", "tokenize", "random", "re", "site", "statistics", "string",
+    "subprocess", "typing",
+)  # fmt: skip
 
 #: What evalplus 0.3.1 takes away from candidates (``reliability_guard``). It protects nothing; it is here because a
 #: program that needs one of these names fails there, and so must fail here.

@@ -73,7 +73,7 @@ def bubblewrap(worker: int, control: int, passed: contextlib.ExitStack) -> Launc
 
 
 def plain(_worker: int, control: int, _passed: contextlib.ExitStack) -> Launch:
-    """No sandbox: candidates can read, write, send and kill whatever this user can."""
+    """Launch without a sandbox: candidates can read, write, send and kill whatever this user can."""
     python = [sys.executable, "-s", "-S", "-P", "-B"]
     site = str(Path(np.__file__).parents[1])
     environment = {**_ENVIRONMENT, "HOME": os.environ.get("HOME", "/"), "PATH": os.defpath}

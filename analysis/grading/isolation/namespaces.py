@@ -44,7 +44,7 @@ _EVERYTHING = (
 
 
 def obstacles(proc: Path = Path("/proc")) -> list[Obstacle]:
-    """Everything on this machine that can be the reason; empty where nothing that we know of is."""
+    """Find everything on this machine that can be the reason; empty where nothing that we know of is."""
     there = [
         Obstacle(words, f"`{line}`")
         for name, value, words, line in _SETTINGS

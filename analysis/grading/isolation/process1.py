@@ -56,13 +56,13 @@ class Orders:
                 return json.loads(message), pipes
 
     def stopped(self) -> bool:
-        """Called when there is something to read while a candidate runs: that can only be ``stop``, or the end."""
+        """Read what there is while a candidate runs: that can only be ``stop``, or the end."""
         if not self.socket.recv(4096):
             os._exit(0)
         return True
 
     def answer(self, content: dict[str, Any]) -> None:
-        """One message to the outside."""
+        """Send one message to the outside."""
         self.socket.send(json.dumps(content).encode())
 
 
@@ -92,7 +92,7 @@ def own_state() -> list[Any]:
 
 
 def scheduling() -> list[Any]:
-    """This process's policy, flags, niceness, priority, bounds of utilisation and I/O priority."""
+    """Return this process's policy, flags, niceness, priority, bounds of utilisation and I/O priority."""
     numbers = {"x86_64": (315, 252), "aarch64": (275, 31)}.get(os.uname().machine)
     if numbers is None:
         return [os.sched_getscheduler(0), os.getpriority(os.PRIO_PROCESS, 0)]
@@ -195,7 +195,7 @@ def supervise(pid: int, wall_s: float, control: Orders) -> dict[str, Any]:
 
 
 def become_child(control: Orders, pipes: list[int]) -> NoReturn:
-    """The way of a candidate's process: in a session of its own, with a keyring of its own, and two pipes alone."""
+    """Become a candidate's process: in a session of its own, with a keyring of its own, and two pipes alone."""
     os.setsid()
     join_new_keyring()
     control.socket.close()
@@ -206,7 +206,7 @@ def become_child(control: Orders, pipes: list[int]) -> NoReturn:
 
 
 def main() -> NoReturn:
-    """Process 1."""
+    """Run process 1."""
     control = Orders(int(sys.argv[1]))
     pr_set_dumpable = 4
     if LIBC.prctl(pr_set_dumpable, 0, 0, 0, 0) != 0:  # no ptrace and no memory access by children

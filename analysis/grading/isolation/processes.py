@@ -21,8 +21,9 @@ def tree(pid: int) -> list[int]:
 
 
 def cpu_s_of_tree(pid: int) -> float:
-    """The CPU seconds of them all, and of their children that were waited for. A child that nobody waits for, since its
-    parent ignores the ends of children, is counted as long as it runs.
+    """Return the CPU seconds of them all, and of their children that were waited for.
+
+    A child that nobody waits for, since its parent ignores the ends of children, is counted as long as it runs.
     """
     return sum(map(_cpu_s, tree(pid)))
 

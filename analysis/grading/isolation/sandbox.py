@@ -65,7 +65,7 @@ class Job:
 
     @property
     def cpu_s(self) -> int:
-        """CPU seconds of the whole run, as evalplus bounds it: the sum of the calls' limits, at most 60 s."""
+        """Return CPU seconds of the whole run, as evalplus bounds it: the sum of the calls' limits, at most 60 s."""
         return int(min(60.0, sum(self.cpu_limits_s))) + 2
 
 
@@ -80,7 +80,7 @@ class Outcome:
     cpu_s: float
 
 
-class Sandbox:
+class Sandbox(contextlib.AbstractContextManager["Sandbox"]):
     """One process tree that candidates run in. Used by one thread; ``kill`` may be called from any."""
 
     def __init__(
@@ -217,9 +217,6 @@ class Sandbox:
         self.closed = True
         self.kill()
         self._resources.close()
-
-    def __enter__(self) -> Sandbox:
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.close()

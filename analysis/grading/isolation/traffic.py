@@ -33,7 +33,7 @@ class Frame:
 
     @property
     def content(self) -> Any:
-        """The parsed body; raises ``ValueError`` or ``RecursionError`` for what is no JSON that can be read."""
+        """Return the parsed body; raises ``ValueError`` or ``RecursionError`` for what is no JSON that can be read."""
         return json.loads(self.body)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -19,8 +19,8 @@ from matplotlib.patches import Patch
 from matplotlib.textpath import TextPath
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullFormatter, NullLocator
 
-from analysis.report.figures.looks import INK, Look
-from analysis.results.points import Bounds
+from analysis.report.figures.looks import INK, Look, Palette
+from analysis.results.points import Bounds, Point
 
 _MOST_TICKS = 7
 _SPREAD = 6.0  # of the largest over the smallest, from which on an axis is logarithmic
@@ -84,7 +84,7 @@ def width_pt(text: str, size: float) -> float:
 
 
 def room_pt(figure: Figure) -> float:
-    """About how wide a figure's axes are, in points."""
+    """Say about how wide a figure's axes are, in points."""
     return float(figure.get_figwidth()) * 72 - _BESIDE_PT
 
 
@@ -115,9 +115,9 @@ def legend_above(figure: Figure, *groups: Sequence[tuple[Artist, str]]) -> None:
     )  # fmt: skip
 
 
-def swatch(look: Look) -> Patch:
-    """Return a variant's colour, for a legend."""
-    return Patch(**look.bar)
+def swatches(palette: Palette, variants: Iterable[str]) -> list[tuple[Patch, str]]:
+    """Return the colours of variants and their names, for a legend."""
+    return [(Patch(**palette.variant(name).bar), name) for name in variants]
 
 
 def mark(look: Look | None, shape: str, **more: Any) -> Line2D:
@@ -137,6 +137,16 @@ def interval(axes: Axes, at: float, ends: Bounds | None, colour: str, *, across:
     )
 
 
+def curve(axes: Axes, line: Sequence[tuple[float, Point]], metric: str, look: Look, shape: str = "o") -> None:
+    """Draw the means of points over where they stand along x, each with its blocks and its interval."""
+    means = [point.mean(metric) or 0.0 for _, point in line]
+    axes.plot([at for at, _ in line], means, marker=shape, linestyle=look.line, **look.mark)
+    for at, point in line:
+        blocks = point.values[metric]
+        axes.plot([at] * len(blocks), blocks, color=look.colour, marker=".", linestyle="none", markersize=2.5)
+        interval(axes, at, point.interval(metric), look.colour)
+
+
 def tick_names(axes: Axes, figure: Figure, names: Sequence[str]) -> None:
     """Name places along x, upright or aslant where they would meet."""
     widest = max((width_pt(name, font_size()) for name in names), default=0.0)
@@ -147,7 +157,7 @@ def tick_names(axes: Axes, figure: Figure, names: Sequence[str]) -> None:
 
 
 def spread_apart(places: Sequence[float], least: float, low: float, high: float) -> list[float] | None:
-    """Places of labels, as near to where they belong as they can be at least ``least`` apart, within two ends.
+    """Place labels as near to where they belong as they can be at least ``least`` apart, within two ends.
 
     None where there is no room for them, or one would be moved by more than two of that.
     """

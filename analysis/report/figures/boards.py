@@ -5,23 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.report.figures.axes import interval, legend_above, mark, scaled, swatch
-from analysis.report.figures.captions import (
-    Scene,
-    each_in_words,
-    few,
-    interval_words,
-    reach,
-    said,
-    with_interval,
-)
+from analysis.report.figures.axes import curve, legend_above, mark, scaled, swatches
+from analysis.report.figures.captions import Scene, each_in_words, few, interval_words, reach, said
 from analysis.report.figures.drawing import Drawing
 from analysis.report.figures.looks import SHAPES, Look
-from analysis.results.headline import significant
 from analysis.results.points import Point
+from analysis.results.sentences import mean_words, significant
 from traces.layout import board_of, load_asked
 
 _JOULES, _LATENCY = "j_per_request", "e2e_p50_ms"
@@ -34,14 +25,14 @@ _FEWEST = 2
 class _Curve:
     """One variant under one load, along an axis."""
 
-    points: Sequence[Point]
-    at: Sequence[float]
+    line: Sequence[tuple[float, Point]]
+    """Points by where they stand along the axis."""
     look: Look
     shape: str
 
 
 def joules_over_limits(scene: Scene, model: str) -> Drawing | None:
-    """J/request above, median latency below, over the power limit and over the locked clock, as far as they vary."""
+    """Draw J/request above, median latency below, over the power limit and the locked clock, as far as they vary."""
     set_boards = [
         point for point in scene.points_with(model, _JOULES, _LATENCY) if board_of(point.load) is not None
     ]
@@ -59,22 +50,22 @@ def joules_over_limits(scene: Scene, model: str) -> Drawing | None:
             curves = _curves(scene, points, at, shapes)
             for row, metric in enumerate((_JOULES, _LATENCY)):
                 scaled(rows[row][column], "y", reach(drawn, metric))
-                for curve in curves:
-                    _draw(rows[row][column], curve, metric)
+                for drawn_curve in curves:
+                    curve(rows[row][column], drawn_curve.line, metric, drawn_curve.look, drawn_curve.shape)
             rows[1][column].set_xlabel(_AXES[axis])
         rows[0][0].set_ylabel(said("J / request (gross)", scene.note))
         rows[1][0].set_ylabel("median latency, ms")
         variants = dict.fromkeys(point.variant for point in drawn)
         legend_above(
             figure,
-            [(swatch(scene.palette.variant(name)), name) for name in variants],
+            swatches(scene.palette, variants),
             [(mark(None, shapes[load]), load) for load in _loads(drawn)],
         )
 
     words = each_in_words(
         drawn,
         lambda point: (
-            f"{with_interval(point, _JOULES)} joules at {significant(point.mean(_LATENCY))} milliseconds"
+            f"{mean_words(point, _JOULES)} joules at {significant(point.mean(_LATENCY))} milliseconds"
         ),
     )
     return Drawing(
@@ -111,21 +102,7 @@ def _curves(
         groups.setdefault((points[k].variant, load_asked(points[k].load)), []).append((value, k))
     return [
         _Curve(
-            [points[k] for _, k in sorted(places)],
-            [value for value, _ in sorted(places)],
-            scene.palette.variant(variant),
-            shapes[load],
+            [(value, points[k]) for value, k in sorted(places)], scene.palette.variant(variant), shapes[load]
         )
         for (variant, load), places in groups.items()
     ]
-
-
-def _draw(axes: Axes, curve: _Curve, metric: str) -> None:
-    means = [point.mean(metric) or 0.0 for point in curve.points]
-    axes.plot(curve.at, means, marker=curve.shape, linestyle=curve.look.line, **curve.look.mark)
-    for at, point in zip(curve.at, curve.points, strict=True):
-        blocks = point.values[metric]
-        axes.plot(
-            [at] * len(blocks), blocks, color=curve.look.colour, marker=".", linestyle="none", markersize=2.5
-        )
-        interval(axes, at, point.interval(metric), curve.look.colour)

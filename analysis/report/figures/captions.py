@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from analysis.report.figures.looks import MOST_LOADS, MOST_VARIANTS, Palette, palette_of
-from analysis.results.headline import with_bounds
 from analysis.results.points import Point, Results
 
 _SHORT = 12  # GPU-1a2b3c4d: nvidia-smi's own short form
@@ -14,7 +13,7 @@ _SHORT = 12  # GPU-1a2b3c4d: nvidia-smi's own short form
 
 @dataclass(frozen=True)
 class Scene:
-    """What a run's figures are drawn from."""
+    """The data that a run's figures are drawn from."""
 
     results: Results
     note: str  # after titles: that the joules are estimated, or nothing
@@ -23,11 +22,8 @@ class Scene:
 
     def points_with(self, model: str, *metrics: str) -> list[Point]:
         """List the points of a model that have all of these metrics."""
-        return [
-            point
-            for point in self.results.points
-            if point.model == model and None not in [point.mean(name) for name in metrics]
-        ]
+        points = self.results.points_of(model)
+        return [point for point in points if None not in [point.mean(name) for name in metrics]]
 
 
 def scene_of(results: Results, note: str, concurrency: Callable[[str], int | None]) -> Scene:
@@ -36,7 +32,7 @@ def scene_of(results: Results, note: str, concurrency: Callable[[str], int | Non
 
 
 def said(label: str, note: str) -> str:
-    """An axis says by itself that it is estimated: a figure may be cut out of its page."""
+    """Label an axis, which says by itself that it is estimated: a figure may be cut out of its page."""
     return f"estimated {label}" if note else label
 
 
@@ -62,7 +58,7 @@ def few(points: Sequence[Point], *, by_load: bool = True) -> tuple[list[Point], 
 
 
 def names_in(points: Sequence[Point]) -> tuple[list[str], list[str]]:
-    """Variants and loads, each once, in the points' order."""
+    """Name variants and loads, each once, in the points' order."""
     return (
         list(dict.fromkeys(point.variant for point in points)),
         list(dict.fromkeys(point.load for point in points)),
@@ -70,17 +66,12 @@ def names_in(points: Sequence[Point]) -> tuple[list[str], list[str]]:
 
 
 def short_names(devices: Sequence[str]) -> list[str]:
-    """Devices by as much of their names' beginnings as tells them apart; whole where they are short (UUIDs are not)."""
+    """Name devices by as much of their beginnings as tells them apart; whole where they are short (UUIDs are not)."""
     for length in range(_SHORT, max(map(len, devices), default=0)):
         names = [device if len(device) <= length else f"{device[:length]}…" for device in devices]
         if len(set(names)) == len(names):
             return names
     return list(devices)
-
-
-def with_interval(point: Point, metric: str) -> str:
-    """Return the mean in words, with what it is between by 95 %."""
-    return with_bounds(point.mean(metric), *(point.interval(metric) or (None, None)))
 
 
 def interval_words(points: Sequence[Point], metric: str = "j_per_request") -> str:

@@ -10,19 +10,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
-from analysis.report.figures.axes import (
-    font_size,
-    interval,
-    legend_above,
-    scaled,
-    spread_apart,
-    width_pt,
-)  # fmt: skip
-from analysis.report.figures.captions import Scene, few, interval_words, names_in, reach, said, with_interval
+from analysis.report.figures.axes import curve, font_size, legend_above, scaled, spread_apart, width_pt
+from analysis.report.figures.captions import Scene, few, interval_words, names_in, reach, said
 from analysis.report.figures.drawing import Drawing
 from analysis.report.figures.looks import Look
-from analysis.results.headline import significant
 from analysis.results.points import Point
+from analysis.results.sentences import mean_words, significant
 
 _HEIGHT = 3.1
 _MOST_BESIDE = 0.3  # of the figure's width, what names beside lines may take
@@ -71,7 +64,7 @@ def joules_over_concurrency(scene: Scene, model: str) -> Drawing | None:
             legend_above(figure, entries)
 
     words = [
-        f"{point.variant} at {number[point.load]} {with_interval(point, 'j_per_request')} joules"
+        f"{point.variant} at {number[point.load]} {mean_words(point, 'j_per_request')} joules"
         for point in points
     ]
     words += [f"{name} crosses the baseline at {significant(at)} in flight" for name, at in crossings.items()]
@@ -100,15 +93,11 @@ def _line(
 ) -> tuple[float, float]:
     """Draw a variant's means, its blocks, and where it crosses the baseline; return where the line ends."""
     line = sorted(line, key=lambda pair: pair[0])
-    means = [point.mean("j_per_request") or 0.0 for _, point in line]
-    axes.plot([at for at, _ in line], means, marker="o", linestyle=look.line, **look.mark)
-    for at, point in line:
-        blocks = point.values["j_per_request"]
-        axes.plot([at] * len(blocks), blocks, color=look.colour, marker=".", linestyle="none", markersize=2.5)
-        interval(axes, at, point.interval("j_per_request"), look.colour)
+    curve(axes, line, "j_per_request", look)
     if crossing is not None:
         axes.axvline(crossing, color=look.colour, linestyle="--", linewidth=0.8, zorder=0.5)
-    return line[-1][0], means[-1]
+    last_at, last = line[-1]
+    return last_at, last.mean("j_per_request") or 0.0
 
 
 def _named_at_their_ends(

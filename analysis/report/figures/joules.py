@@ -15,30 +15,21 @@ from analysis.report.figures.axes import (
     interval,
     legend_above,
     room_pt,
-    swatch,
+    swatches,
     tick_names,
     width_pt,
 )
-from analysis.report.figures.captions import (
-    Scene,
-    each_in_words,
-    few,
-    interval_words,
-    names_in,
-    reach,
-    said,
-    with_interval,
-)
+from analysis.report.figures.captions import Scene, each_in_words, few, interval_words, names_in, reach, said
 from analysis.report.figures.drawing import Drawing
 from analysis.report.figures.looks import INK, Look
-from analysis.results.headline import significant
 from analysis.results.points import Point
+from analysis.results.sentences import mean_words, significant
 
 _GROUP = 0.84  # of the space of a load, what its columns take
 
 
 def joules_by_variant(scene: Scene, model: str) -> Drawing | None:
-    """Columns of J/request: net below, idle hatched above, the interval in the middle, a dot a block beside it."""
+    """Draw columns of J/request: net below, idle hatched above, the interval in the middle, a dot a block beside it."""
     points, left_out = few(scene.points_with(model, "j_per_request"), by_load=False)
     if not points:
         return None
@@ -57,11 +48,10 @@ def joules_by_variant(scene: Scene, model: str) -> Drawing | None:
         axes.set_ylabel(said("J / request (gross)", scene.note))
         axes.set_ylim(0, max(reach(points, "j_per_request")) * 1.12)
         _figures(axes, points, [place(point) for point in points], width / len(loads) * room_pt(figure))
-        entries = [(swatch(scene.palette.variant(name)), name) for name in variants]
         idle = Patch(facecolor="none", edgecolor=INK, hatch="////", linewidth=0.5)
-        legend_above(figure, [*entries, (idle, "idle's part")])
+        legend_above(figure, [*swatches(scene.palette, variants), (idle, "idle's part")])
 
-    words = each_in_words(points, lambda point: f"{with_interval(point, 'j_per_request')} joules")
+    words = each_in_words(points, lambda point: f"{mean_words(point, 'j_per_request')} joules")
     return Drawing(
         name=f"joules-{model}",
         title=f"J/request by load and variant{scene.note}",

@@ -34,12 +34,12 @@ class Look:
 
     @property
     def bar(self) -> dict[str, Any]:
-        """As matplotlib's bars and areas take it."""
+        """Give it as matplotlib's bars and areas take it."""
         return {"facecolor": self.inside, "edgecolor": self.edge, "linewidth": 0.0 if self.plain else 1.2}
 
     @property
     def mark(self) -> dict[str, Any]:
-        """As matplotlib's markers take it."""
+        """Give it as matplotlib's markers take it."""
         return {"color": self.colour, "markerfacecolor": self.inside, "markeredgecolor": self.edge}
 
     @property
@@ -57,7 +57,7 @@ def look_of(k: int) -> Look:
 
 @dataclass(frozen=True)
 class Palette:
-    """How the variants and loads of a run look, in all of its figures."""
+    """The colours and shapes of a run's variants and loads, in all of its figures."""
 
     variants: Sequence[str]
     loads: Sequence[str]
@@ -81,5 +81,5 @@ def palette_of(results: Iterable[Results]) -> Palette:
 
 
 def line_of(k: int) -> tuple[str, LineStyle]:
-    """Colour and line style of the k-th device."""
+    """Return colour and line style of the k-th device."""
     return COLOURS[k % len(COLOURS)], _LINES[k // len(COLOURS) % len(_LINES)]

@@ -27,7 +27,7 @@ _PANEL_IN = 1.75  # of one load: power, and below it the requests in flight
 
 @dataclass(frozen=True)
 class PowerTrace:
-    """What the power figure shows of one cell."""
+    """The curves of one cell in the power figure."""
 
     label: str
     series: tuple[PowerSeries, ...]
@@ -37,7 +37,7 @@ class PowerTrace:
 
 
 def power_over_time(traces: Sequence[PowerTrace], model: str, note: str) -> Drawing | None:
-    """Small multiples, a panel a load: watts over seconds, phases shaded and named once above."""
+    """Draw small multiples, a panel a load: watts over seconds, phases shaded and named once above."""
     shown = [trace for trace in traces if any(series.power_w.size for series in trace.series)]
     if not shown:
         return None

@@ -6,18 +6,18 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from analysis.report.figures.axes import legend_above, scaled, swatch
+from analysis.report.figures.axes import legend_above, scaled, swatches
 from analysis.report.figures.captions import Scene, few, names_in, said
 from analysis.report.figures.drawing import Drawing
-from analysis.results.headline import significant
 from analysis.results.points import Point
+from analysis.results.sentences import significant
 
 _RULES = ("phase", "tokens")
 _BAR_IN, _GAP = 0.13, 1.0  # a bar's height in inches, and the gap between two loads in bars
 
 
 def joules_of_requests(scene: Scene, model: str) -> Drawing | None:
-    """Where nine of ten requests lie, and the middle one: a group a load, a bar a variant."""
+    """Draw where nine of ten requests lie, and the middle one: a group a load, a bar a variant."""
     rule = max(_RULES, key=lambda rule: len(scene.points_with(model, _quantile(rule, 50))))
     points, left_out = few(scene.points_with(model, _quantile(rule, 50)), by_load=False)
     if not points:
@@ -36,7 +36,7 @@ def joules_of_requests(scene: Scene, model: str) -> Drawing | None:
         axes.set_ylim(max(places) + 0.8, min(places) - 0.8)
         axes.set_xlabel(said("J of single requests", scene.note))
         variants, _ = names_in(points)
-        legend_above(figure, [(swatch(scene.palette.variant(name)), name) for name in variants])
+        legend_above(figure, swatches(scene.palette, variants))
 
     words = "; ".join(
         f"{point.variant} under {point.load} {significant(low)} to {significant(high)} joules, the middle one "

@@ -7,28 +7,20 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.report.figures.axes import interval, legend_above, mark, scaled, swatch
-from analysis.report.figures.captions import (
-    Scene,
-    each_in_words,
-    few,
-    interval_words,
-    names_in,
-    reach,
-    said,
-    with_interval,
-)
+from analysis.report.figures.axes import interval, legend_above, mark, scaled, swatches
+from analysis.report.figures.captions import Scene, each_in_words, few, interval_words, names_in, reach, said
 from analysis.report.figures.drawing import Drawing
 from analysis.report.figures.looks import GREY
-from analysis.results.headline import significant
 from analysis.results.points import Bounds, Point
+from analysis.results.sentences import mean_words, significant
+from starwatt_errors import first_few
 
 _SOLVED, _PASSED = "j_per_solved_task", "pass_at_1_plus"
 _MOST_LISTED = 12
 
 
 def joules_against_latency(scene: Scene, model: str) -> Drawing | None:
-    """J/request over the median end-to-end latency: a colour a variant, a shape a load."""
+    """Draw J/request over the median end-to-end latency: a colour a variant, a shape a load."""
     points, left_out = few(scene.points_with(model, "j_per_request", "e2e_p50_ms"))
     if not points:
         return None
@@ -44,7 +36,7 @@ def joules_against_latency(scene: Scene, model: str) -> Drawing | None:
     words = each_in_words(
         points,
         lambda point: (
-            f"{with_interval(point, 'j_per_request')} joules at {significant(point.mean('e2e_p50_ms'))} milliseconds"
+            f"{mean_words(point, 'j_per_request')} joules at {significant(point.mean('e2e_p50_ms'))} milliseconds"
         ),
     )
     return Drawing(
@@ -59,7 +51,7 @@ def joules_against_latency(scene: Scene, model: str) -> Drawing | None:
 
 
 def joules_against_accuracy(scene: Scene, model: str) -> Drawing | None:
-    """J per solved task over pass@1, which ends at 1; the line joins what nothing else beats on both."""
+    """Draw J per solved task over pass@1, which ends at 1; the line joins what nothing else beats on both."""
     solved = scene.points_with(model, _PASSED, _SOLVED)
     if len(solved) < 2:
         return None
@@ -78,9 +70,11 @@ def joules_against_accuracy(scene: Scene, model: str) -> Drawing | None:
 
     words = each_in_words(
         points,
-        lambda point: f"{with_interval(point, _SOLVED)} joules at pass@1 {significant(point.mean(_PASSED))}",
+        lambda point: f"{mean_words(point, _SOLVED)} joules at pass@1 {significant(point.mean(_PASSED))}",
     )
-    unsolved = _listed([f"{point.variant} under {point.load}" for point in graded if point not in solved])
+    unsolved = first_few(
+        [f"{point.variant} under {point.load}" for point in graded if point not in solved], _MOST_LISTED
+    )
     return Drawing(
         name=f"solved-{model}",
         title=f"J per solved task against pass@1{scene.note}",
@@ -129,7 +123,7 @@ def _scatter(
     variants, loads = names_in(points)
     legend_above(
         figure,
-        [(swatch(scene.palette.variant(name)), name) for name in variants],
+        swatches(scene.palette, variants),
         [(mark(None, scene.palette.shape(name)), name) for name in loads],
     )
 
@@ -141,8 +135,3 @@ def _within(ends: Bounds | None, most: float | None) -> Bounds | None:
 def _ends_at_one(axes: Axes, shares: Sequence[float]) -> None:
     least = min(1.0, *shares)
     axes.set_xlim(max(0.0, least - max(0.08, 0.1 * (1 - least))), 1.0)
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = len(names) - _MOST_LISTED
-    return ", ".join(names[:_MOST_LISTED]) + (f" and {more} more" if more > 0 else "")

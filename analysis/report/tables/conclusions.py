@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from analysis.metrics import metric
-from analysis.report.tables.table import Columns, TextTable, percent, table_of
-from analysis.results.headline import significant
+from analysis.report.tables.table import LOAD, VARIANT, Columns, TextTable, each_of, percent, table_of
 from analysis.results.points import Contrast, Results
+from analysis.results.sentences import significant
 from traces.layout import board_of
 
 _Row = Mapping[str, Any]
@@ -19,9 +19,6 @@ _PRIMARY = {
 }
 _PASSED = "pass_at_1_plus_difference"
 EQUAL_RATE = 0.02  # rates that differ by less were the same
-
-_VARIANT: tuple[str, Callable[[Contrast], str]] = ("variant", lambda contrast: contrast.variant)
-_LOAD: tuple[str, Callable[[Contrast], str]] = ("load", lambda contrast: contrast.load)
 
 
 def _interval(contrast: Contrast, name: str, shown: Callable[[float], str] = significant) -> str:
@@ -63,23 +60,14 @@ def _p(contrast: Contrast, name: str) -> str:
     return "–" if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
-def _each(shown: Callable[[Contrast, str], str], *names: str) -> Columns[Contrast]:
-    """Return a column a metric, by its own name."""
-
-    def column(name: str) -> tuple[str, Callable[[Contrast], str]]:
-        return metric(name).label, lambda contrast: shown(contrast, name)
-
-    return [column(name) for name in names]
-
-
 def _primary(contrast: Contrast, suffix: str = "") -> str:
     return _PRIMARY[contrast.kind][1] + suffix
 
 
 _TESTS: Columns[Contrast] = (
     ("comparison", lambda contrast: _PRIMARY[contrast.kind][0]),
-    _VARIANT,
-    _LOAD,
+    VARIANT,
+    LOAD,
     ("ratio (95 %, one by one)", lambda contrast: _interval(contrast, _primary(contrast))),
     ("95 %, all together", lambda contrast: _interval(contrast, _primary(contrast, "_simultaneous"))),
     ("p", lambda contrast: _p(contrast, _primary(contrast, "_p"))),
@@ -88,25 +76,25 @@ _TESTS: Columns[Contrast] = (
     ("reasons", lambda contrast: contrast.why(_primary(contrast, "_p"))),
 )
 _RATES: Columns[Contrast] = (
-    _VARIANT,
-    _LOAD,
+    VARIANT,
+    LOAD,
     ("compared at", lambda contrast: _asked(contrast.value("request_rate_ratio"))),
-    *_each(
+    *each_of(
+        [
+            f"{name}_ratio"
+            for name in ("request_rate", "j_per_request", "tokens_per_request", "j_per_output_token")
+        ],
         _value,
-        "request_rate_ratio",
-        "j_per_request_ratio",
-        "tokens_per_request_ratio",
-        "j_per_output_token_ratio",
     ),
 )
 _CURVES: Columns[Contrast] = (
-    ("variant", lambda contrast: _fitted({"variant": contrast.variant, "load": contrast.load})),
-    *_each(_interval, "saturation_own", "saturation_shared", "saturation_half_at"),
-    *_each(_percent, "saturation_misfit"),
+    ("variant", lambda contrast: _fitted(contrast.variant, contrast.load)),
+    *each_of(["saturation_own", "saturation_shared", "saturation_half_at"], _interval),
+    *each_of(["saturation_misfit"], _percent),
 )
 _ACCURACY: Columns[Contrast] = (
-    _VARIANT,
-    _LOAD,
+    VARIANT,
+    LOAD,
     (
         "against",
         lambda contrast: (
@@ -114,9 +102,9 @@ _ACCURACY: Columns[Contrast] = (
         ),
     ),
     ("difference of pass@1 (95 %)", lambda contrast: _interval(contrast, _PASSED, "{:+.3f}".format)),
-    *_each(_p, f"{_PASSED}_p", f"{_PASSED}_p_holm", f"{_PASSED}_p_mcnemar"),
+    *each_of([f"{_PASSED}_p", f"{_PASSED}_p_holm", f"{_PASSED}_p_mcnemar"], _p),
     ("smallest to be seen", lambda contrast: significant(contrast.value(f"{_PASSED}_smallest_visible"), 2)),
-    *_each(_percent, "flips_between_loads", "flips_between_repeats", "flips_between_repeats_single"),
+    *each_of(["flips_between_loads", "flips_between_repeats", "flips_between_repeats_single"], _percent),
     ("reasons", lambda contrast: contrast.why(_PASSED)),
 )
 _COSTS = (
@@ -127,7 +115,7 @@ _COSTS = (
     "phase_condition",
 )
 _ATTRIBUTION: Columns[Mapping[str, _Row]] = (
-    ("variant", lambda fit: _fitted(fit["phase_condition"])),
+    ("variant", lambda fit: _fitted(fit["phase_condition"]["variant"], fit["phase_condition"]["load"])),
     *((metric(name).label, lambda fit, name=name: significant(fit[name]["value"])) for name in _COSTS),
     (metric("phase_holdout_error").label, lambda fit: percent(fit["phase_holdout_error"]["value"])),
     ("reasons", lambda fit: ", ".join(fit["phase_condition"]["reasons"])),
@@ -143,19 +131,14 @@ _STEADINESS: Columns[tuple[tuple[str, str], Mapping[str, float]]] = (
 )
 
 
-def _fitted(row: _Row) -> str:
-    """Name what the rule was fitted to: a variant, at a setting of the boards where there are several."""
-    board = board_of(row["load"])
-    return str(row["variant"]) if board is None else f"{row['variant']} at {board}"
-
-
-def _curve(contrast: Contrast) -> str:
-    """Name what a curve over concurrency is of, likewise."""
-    return _fitted({"variant": contrast.variant, "load": contrast.load})
+def _fitted(variant: str, load: str) -> str:
+    """Name what a rule or a curve was fitted to: a variant, at a setting of the boards where there are several."""
+    board = board_of(load)
+    return variant if board is None else f"{variant} at {board}"
 
 
 def tests_table(results: Results, model: str) -> TextTable:
-    """Each comparison as one of a family."""
+    """Show each comparison as one of a family."""
     rows = [
         contrast for contrast in results.of(model, *_PRIMARY) if _primary(contrast, "_p") in contrast.metrics
     ]
@@ -168,18 +151,23 @@ def rates_table(results: Results, model: str) -> TextTable:
 
 
 def curves_table(results: Results, model: str) -> TextTable:
-    """Joules over concurrency."""
-    crossovers = {_curve(contrast): contrast for contrast in results.of(model, "crossover")}
+    """Show joules over concurrency."""
+    crossovers = {
+        _fitted(contrast.variant, contrast.load): contrast for contrast in results.of(model, "crossover")
+    }
     columns: Columns[Contrast] = (
         *_CURVES,
-        ("costs less than the baseline", lambda contrast: _crossover(crossovers.get(_curve(contrast)))),
+        (
+            "costs less than the baseline",
+            lambda contrast: _crossover(crossovers.get(_fitted(contrast.variant, contrast.load))),
+        ),
         ("reasons", lambda contrast: contrast.why("saturation_own")),
     )
     return table_of(columns, results.of(model, "saturation"), 1)
 
 
 def accuracy_table(results: Results, model: str) -> TextTable:
-    """pass@1 task by task, and answers that changed."""
+    """Show pass@1 task by task, and answers that changed."""
     return table_of(_ACCURACY, results.of(model, "accuracy_vs_baseline", "accuracy_vs_single"), 3)
 
 
@@ -188,7 +176,7 @@ def attribution_table(results: Results, model: str) -> TextTable:
     fits: dict[str, dict[str, _Row]] = {}
     for row in results.cell_rows:
         if row["model"] == model and row["metric"].startswith("phase_"):
-            fits.setdefault(_fitted(row), {})[row["metric"]] = row
+            fits.setdefault(_fitted(row["variant"], row["load"]), {})[row["metric"]] = row
     return table_of(_ATTRIBUTION, [fits[name] for name in sorted(fits)], 1)
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from analysis.report.tables.table import TextTable
 from analysis.results.costs import CostRow, Factors, cost_rows
-from analysis.results.headline import with_bounds
 from analysis.results.points import Results
+from analysis.results.sentences import with_bounds
 
 _LABELS = ("model", "variant", "load", "of")
 

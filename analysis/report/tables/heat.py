@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 
 from analysis.keys import Condition
-from analysis.results.headline import significant
 from analysis.results.points import Bounds, Contrast, Point, Results
+from analysis.results.sentences import significant
 
 _MOST_SHADE = 55  # percent of the colour: words on it can still be read
 

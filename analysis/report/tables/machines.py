@@ -7,20 +7,15 @@ from typing import Any
 
 from analysis.metrics import metric
 from analysis.report.tables.table import Columns, TextTable, table_of
-from analysis.results.headline import significant, with_bounds
 from analysis.results.points import Results
-
-
-def _interval(row: Mapping[str, Any]) -> str:
-    return with_bounds(row["value"], row["lo"], row["hi"])
-
+from analysis.results.sentences import row_words, significant
 
 _OF_A_NODE = ("node_ratio", "j_per_request", "power_idle_w")
 _NODES: Columns[Mapping[str, Any]] = (
     ("node", lambda row: str(row["node"])),
     ("of", lambda row: " · ".join(filter(None, (row["model"], row["variant"], row["load"])))),
     ("what", lambda row: metric(row["metric"]).label),
-    ("mean (95 %)", _interval),
+    ("mean (95 %)", row_words),
     ("blocks", lambda row: str(row["blocks"])),
     ("reasons", lambda row: ", ".join(row["reasons"])),
 )
@@ -29,7 +24,7 @@ _NEIGHBOURS: Columns[Mapping[str, Any]] = (
     ("of", lambda row: metric(row["metric"]).label),
     ("alone", lambda row: significant(row["alone"])),
     ("beside others", lambda row: significant(row["beside"])),
-    ("ratio (95 %)", _interval),
+    ("ratio (95 %)", row_words),
     ("overlap", lambda row: "" if row["overlap"] is None else f"{100 * row['overlap']:.0f} %"),
     ("blocks", lambda row: str(row["blocks"])),
     ("reasons", lambda row: ", ".join(row["reasons"])),
@@ -58,7 +53,7 @@ def neighbours_words(rows: Sequence[Mapping[str, Any]], results: Results) -> str
     if row["lo"] is None:
         return "Whether they disturb each other is not known: " + ", ".join(row["reasons"]) + "."
     what = (
-        f"Beside others the same cell took {_interval(row)} times the energy per request that it took alone"
+        f"Beside others the same cell took {row_words(row)} times the energy per request that it took alone"
     )
     if "neighbours_disturb" not in row["reasons"]:
         return f"{what}: no disturbance was seen."

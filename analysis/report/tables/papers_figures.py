@@ -7,7 +7,7 @@ from typing import Any
 
 from analysis.compare.paper import PaperFigure, paper_figures, read_runs, spread
 from analysis.report.tables.table import Columns, percent, table_of
-from analysis.results.headline import significant
+from analysis.results.sentences import significant
 
 _COLUMNS: Columns[PaperFigure] = (
     ("model", lambda figure: figure.configuration.model),

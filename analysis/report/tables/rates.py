@@ -2,39 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from analysis.metrics import metric
-from analysis.report.tables.table import Columns, TextTable, percent, table_of
-from analysis.results.headline import significant, with_bounds
+from analysis.report.tables.table import LOAD, VARIANT, Columns, TextTable, each_of, share_of, table_of
 from analysis.results.points import Contrast, Point, Results
 from analysis.results.rates import GOOD_J, RATE, rates_found
+from analysis.results.sentences import mean_words, row_words, significant, with_bounds
 
 
 def highest_rates_table(results: Results, model: str) -> TextTable:
     """Return a row a variant and load that looks for its rate; without rows where no load does."""
     rates = rates_found(results)
-    points = [point for point in results.points if point.model == model and point.condition in rates]
+    points = [point for point in results.points_of(model) if point.condition in rates]
     against = {
         contrast.side: contrast for contrast in results.of(model, "board_vs_reference", "variant_vs_baseline")
     }
     columns: Columns[Point] = (
-        ("variant", lambda point: point.variant),
-        ("load", lambda point: point.load),
-        (f"{metric(RATE).label}, {metric(RATE).unit}", _mean_of(RATE)),
+        VARIANT,
+        LOAD,
+        (f"{metric(RATE).label}, {metric(RATE).unit}", lambda point: mean_words(point, RATE)),
         ("each block (and its search's interval)", lambda point: _each_block(rates[point.condition])),
-        (metric("good_share").label, lambda point: percent(point.mean("good_share"))),
-        (metric(GOOD_J).titled, _mean_of(GOOD_J)),
+        *each_of(["good_share"], share_of),
+        (metric(GOOD_J).titled, lambda point: mean_words(point, GOOD_J)),
         ("rate over the reference's", lambda point: _ratio(against.get(point.condition), RATE)),
         ("J/request in slo over the reference's", lambda point: _ratio(against.get(point.condition), GOOD_J)),
         ("blocks", lambda point: f"{len(point.values.get(RATE, ()))} of {point.blocks}"),
         ("reasons", lambda point: ", ".join(point.why((RATE, "good_share")))),
     )
     return table_of(columns, points, 2)
-
-
-def _mean_of(name: str) -> Callable[[Point], str]:
-    return lambda point: with_bounds(point.mean(name), *(point.interval(name) or (None, None)))
 
 
 def _each_block(rows: Mapping[int, Mapping[str, object]]) -> str:
@@ -55,5 +51,4 @@ def _number(value: object) -> float | None:
 
 
 def _ratio(contrast: Contrast | None, name: str) -> str:
-    row = {} if contrast is None else contrast.metrics.get(f"{name}_ratio", {})
-    return with_bounds(*(row.get(end) for end in ("value", "lo", "hi")))
+    return row_words({} if contrast is None else contrast.metrics.get(f"{name}_ratio", {}))

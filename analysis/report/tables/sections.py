@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from analysis.metrics import metric
-from analysis.report.tables.table import Columns, TextTable, table_of
-from analysis.results.headline import significant, with_bounds
+from analysis.report.tables.table import LOAD, VARIANT, Columns, TextTable, each_of, mean_of, table_of
 from analysis.results.points import Contrast, Point, Results
+from analysis.results.sentences import mean_words, row_words, significant
 
 _LONG = 160
 _COSTS = (
@@ -41,12 +42,12 @@ _BOUNDARIES = ("j_per_request", "j_per_request_idle", "j_per_request_net", "powe
 
 
 def main_table(results: Results, model: str) -> TextTable:
-    """Variant x load: what it costs, how fast it is, what it solves, and what was left out."""
+    """Show variant x load: what it costs, how fast it is, what it solves, and what was left out."""
     mark = " (memorised)" if model in results.memorised else ""
-    points = [point for point in results.points if point.model == model]
+    points = results.points_of(model)
     columns: Columns[Point] = (
-        ("variant", lambda point: point.variant),
-        ("load", lambda point: point.load),
+        VARIANT,
+        LOAD,
         *((metric(name).titled, _mean_of(name)) for name in _COSTS),
         *((metric(name).titled + mark, _mean_of(name)) for name in _PASSED),
         *(
@@ -62,31 +63,24 @@ def main_table(results: Results, model: str) -> TextTable:
 
 
 def latency_table(results: Results, model: str) -> TextTable:
-    """Variant x load: TTFT, TPOT, ITL and the whole request, in milliseconds; means of the blocks' percentiles."""
+    """Show variant x load: TTFT, TPOT, ITL and the whole request, in milliseconds; means of the blocks' percentiles."""
     columns: Columns[Point] = (
-        ("variant", lambda point: point.variant),
-        ("load", lambda point: point.load),
-        *((metric(name).label, _mean_of(name)) for name in LATENCIES),
+        VARIANT,
+        LOAD,
+        *each_of(LATENCIES, mean_of),
     )
-    known = [
-        point for point in results.points if point.model == model and point.mean("e2e_p50_ms") is not None
-    ]
+    known = [point for point in results.points_of(model) if point.mean("e2e_p50_ms") is not None]
     return table_of(columns, known, 2)
 
 
 def _mean_of(name: str) -> Callable[[Point], str]:
     """Return the mean over blocks; of what the study is about with its interval too."""
 
-    def shown(point: Point) -> str:
-        text = significant(point.mean(name))
-        interval = point.interval(name) if name in _WITH_INTERVAL else None
-        return text if interval is None else f"{text} ({' to '.join(map(significant, interval))})"
-
-    return shown
+    return partial(mean_words if name in _WITH_INTERVAL else mean_of, name=name)
 
 
 def contrast_tables(results: Results, model: str) -> dict[str, TextTable]:
-    """Batched against single-stream, variants against the baseline and their controls; those with rows."""
+    """Show batched against single-stream, variants against the baseline and their controls; those with rows."""
     tables = {
         kind: table_of(_contrast_columns(kind, names), results.of(model, kind), 2)
         for kind, names in _CONTRASTS.items()
@@ -98,9 +92,9 @@ def _contrast_columns(kind: str, names: Sequence[str]) -> Columns[Contrast]:
     return (
         ("variant over control", lambda contrast: f"{contrast.variant} over {contrast.reference_variant}")
         if kind == "variant_vs_control"
-        else ("variant", lambda contrast: contrast.variant),
-        ("load", lambda contrast: contrast.load),
-        *((metric(name).label, _bounds_of(name)) for name in names),
+        else VARIANT,
+        LOAD,
+        *each_of(names, _ratio),
         (
             "blocks",
             lambda contrast: (
@@ -111,16 +105,12 @@ def _contrast_columns(kind: str, names: Sequence[str]) -> Columns[Contrast]:
     )
 
 
-def _bounds_of(name: str) -> Callable[[Contrast], str]:
-    def shown(contrast: Contrast) -> str:
-        row = contrast.metrics.get(name, {})
-        return with_bounds(*(row.get(end) for end in ("value", "lo", "hi")))
-
-    return shown
+def _ratio(contrast: Contrast, name: str) -> str:
+    return row_words(contrast.metrics.get(name, {}))
 
 
 def pair_table(results: Results) -> TextTable:
-    """Gross, idle and net of every boundary and source, side by side and never summed."""
+    """Show gross, idle and net of every boundary and source, side by side and never summed."""
     labels = ("model", "variant", "load", "boundary", "source")
     sums: dict[tuple[str, ...], dict[str, list[float]]] = {}
     for row in results.cell_rows:

@@ -5,9 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from analysis.metrics import metric
-from analysis.report.tables.table import Columns, TextTable, percent, table_of
-from analysis.results.headline import significant
+from analysis.report.tables.table import (
+    LOAD,
+    VARIANT,
+    Columns,
+    TextTable,
+    each_of,
+    mean_of,
+    share_of,
+    table_of,
+)
 from analysis.results.points import Point, Results
 from traces.cell import CellRecord
 from traces.layout import CellKey
@@ -16,23 +23,20 @@ _CACHED, _KEPT, _A_DRAFT = "prompt_cached_share", "draft_accepted_share", "token
 
 
 def settings_table(results: Results, model: str, records: Mapping[CellKey, CellRecord]) -> TextTable:
-    """Variant x load: its engine arguments, prompt tokens from the cache, and drafted tokens that were kept."""
+    """Show variant x load: its engine arguments, prompt tokens from the cache, and drafted tokens that were kept."""
     given = {
         key.variant: record.served.engine_args
         for key, record in records.items()
         if key.model == model and record.served.engine_args
     }
     columns: Columns[Point] = (
-        ("variant", lambda point: point.variant),
-        ("load", lambda point: point.load),
+        VARIANT,
+        LOAD,
         ("settings of its own", lambda point: _words(given.get(point.variant, {}))),
-        (metric(_CACHED).label, lambda point: percent(point.mean(_CACHED))),
-        (metric(_KEPT).label, lambda point: percent(point.mean(_KEPT))),
-        (metric(_A_DRAFT).label, lambda point: significant(point.mean(_A_DRAFT))),
+        *each_of([_CACHED, _KEPT], share_of),
+        *each_of([_A_DRAFT], mean_of),
     )
-    return table_of(
-        columns, [point for point in results.points if point.model == model and _is_told(point, given)], 3
-    )
+    return table_of(columns, [point for point in results.points_of(model) if _is_told(point, given)], 3)
 
 
 def _is_told(point: Point, given: Mapping[str, object]) -> bool:

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
-from analysis.results.headline import significant
 from analysis.results.points import Results
+from analysis.results.sentences import significant
 from analysis.validity.reasons import EXPLANATIONS, UNGRADABLE
 
 _MOST_NAMED = 6

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from analysis.cells.context import Context
 from analysis.opened import OpenedRun
 from analysis.results.headline import note_of
 from analysis.results.points import Results
@@ -25,8 +26,8 @@ def head_of(run: OpenedRun, results: Results) -> list[tuple[str, str]]:
         ("Model", _models(run, results)),
         ("Data set", _dataset(run, results)),
         ("Asked", _asked(run)),
-        ("Machine", _machine(run.context.manifest)),
-        ("Board", boards_words(run.context.manifest)),
+        ("Machine", _machine(run.context)),
+        ("Board", boards_words(run.context.gpus)),
         ("Power", _power(run, results)),
         ("Engine", "; ".join(engines(run.records))),
         ("Date", date_of(run.context.manifest)),
@@ -49,7 +50,7 @@ def length_words(run: OpenedRun) -> str:
 
 
 def engines(records: Mapping[CellKey, CellRecord]) -> list[str]:
-    """Engine, version and model implementation, each combination once."""
+    """Name engine, version and model implementation, each combination once."""
     named = {_engine(record.served) for record in records.values()} - {""}
     # cells of one engine say more and less of it: the most that any says
     return sorted(name for name in named if not any(other.startswith(f"{name} ") for other in named))
@@ -61,10 +62,8 @@ def _engine(served: Served) -> str:
     return " ".join(filter(None, known[repeated:]))
 
 
-def boards_words(manifest: Mapping[str, Any]) -> str:
+def boards_words(gpus: Iterable[Mapping[str, Any]]) -> str:
     """Return the GPUs, each kind once with how many there are and their power limit."""
-    there = manifest.get("gpus")
-    gpus = [gpu for gpu in there if isinstance(gpu, dict)] if isinstance(there, list) else []
     kinds = Counter((str(gpu.get("name") or "GPU"), gpu.get("power_limit_w")) for gpu in gpus)
     return "; ".join(
         (f"{count} x " if count > 1 else "") + name + (f" ({limit:g} W limit)" if limit else "")
@@ -137,13 +136,11 @@ def _asked(run: OpenedRun) -> str:
     return "by chat, each model in its own template" if study is not None and study.endpoint == "chat" else ""
 
 
-def _machine(manifest: Mapping[str, Any]) -> str:
-    nodes = manifest.get("nodes")
+def _machine(context: Context) -> str:
+    nodes = context.manifest.get("nodes")
     if isinstance(nodes, dict) and len(nodes) > 1:
         return f"{len(nodes)}: {', '.join(sorted(map(str, nodes)))}"
-    host = manifest.get("meter_host") or manifest.get("host")
-    if not isinstance(host, dict):
-        return ""
+    host = context.host
     parts = [str(host["name"])] if host.get("name") else []
     parts += (
         [f"{host['cpus']} CPUs" + (f" of {host['cpu']}" if host.get("cpu") else "")]

@@ -19,7 +19,7 @@ _CHATML = (
 
 @dataclass(frozen=True)
 class Template:
-    """How turns become one text."""
+    """A chat template, and the tokens that it takes."""
 
     text: str
     """In Jinja."""

@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedConfig, PreTrainedModel
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 
-from starwatt_errors import BuildError, reason_of
+from starwatt_errors import BuildError, first_few, reason_of
 
 _MOST_SHOWN = 3
 
@@ -25,8 +25,7 @@ def load_model(source: Path, **options: Any) -> PreTrainedModel:
     model, told = load_and_tell(source, **options)
     missing = sorted(map(str, told["missing_keys"]))
     if missing:  # transformers made them up at random
-        more = f" and {len(missing) - _MOST_SHOWN} more" if len(missing) > _MOST_SHOWN else ""
-        raise BuildError(f"{source} lacks weights of its model: {', '.join(missing[:_MOST_SHOWN])}{more}")
+        raise BuildError(f"{source} lacks weights of its model: {first_few(missing, _MOST_SHOWN)}")
     return model
 
 

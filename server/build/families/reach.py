@@ -10,7 +10,7 @@ from configs.variant import BitsAndBytes, Compressed
 from starwatt_errors import BuildError
 
 LEAST = 0.9
-"""The share of the weights in matrices that a quantiser must reach: what is left out is served as it was."""
+"""Return the share of the weights in matrices that a quantiser must reach: what is left out is served as it was."""
 
 
 def check_reached(model: PreTrainedModel, quantization: BitsAndBytes | Compressed) -> None:
@@ -33,8 +33,10 @@ def check_reached(model: PreTrainedModel, quantization: BitsAndBytes | Compresse
 
 
 def reached(model: PreTrainedModel, kinds: tuple[type[torch.nn.Module], ...]) -> tuple[float, list[str]]:
-    """The share of the weights in matrices beside embeddings and head that lie in modules of ``kinds``, and in what
-    the others lie: classes, the largest first."""
+    """Return the share of a model's weights that lie in modules of ``kinds``, and the classes that the others lie in.
+
+    Weights are those of matrices beside embeddings and head; classes come with the largest first.
+    """
     left_out = {id(model.get_input_embeddings()), id(model.get_output_embeddings())}
     inside, missed = 0, dict[str, int]()
     for module in model.modules():

@@ -8,7 +8,7 @@ scaled by powers of two, which are exact in floating point, the model must answe
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import cycle, islice
 from typing import TYPE_CHECKING, Any, Literal
@@ -122,13 +122,13 @@ def fed_by_norms(model: PreTrainedModel) -> list[Fed]:
 
         return hook
 
-    with _hooks() as keep:
+    with ExitStack() as hooks:
         for number, layer in enumerate(layers):
             for name, module in layer.named_modules(prefix=f"{path}.{number}"):
                 if isinstance(module, torch.nn.Linear):
-                    keep(module.register_forward_pre_hook(note_input(name)))
+                    hooks.enter_context(module.register_forward_pre_hook(note_input(name)))
                 elif is_norm(module):
-                    keep(module.register_forward_hook(note_output(name)))
+                    hooks.enter_context(module.register_forward_hook(note_output(name)))
         _answer(model)
     return [Fed(norm, tuple(matrices)) for norm, matrices in fed.items()]
 
@@ -176,16 +176,6 @@ def _scaled(model: PreTrainedModel, members: list[Fed]) -> Iterator[None]:
         yield
     finally:
         scale(back=True)
-
-
-@contextmanager
-def _hooks() -> Iterator[Callable[[Any], None]]:
-    kept: list[Any] = []
-    try:
-        yield kept.append
-    finally:
-        for hook in kept:
-            hook.remove()
 
 
 def _answer(model: PreTrainedModel) -> torch.Tensor:

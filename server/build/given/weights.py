@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from server.build.given.files import names_in, weight_files
-from starwatt_errors import TraceError, UsageError
+from starwatt_errors import TraceError, UsageError, first_few
 from traces.atomic import read_json
 
 INDEX = "model.safetensors.index.json"
@@ -41,8 +41,7 @@ def check_weights(path: Path) -> Shapes:
     indexed = [] if consolidated else _named_by_the_index(path)
     missing = [name for name in indexed if name not in files]
     if missing:
-        more = f" and {len(missing) - _MOST_SHOWN} more" if len(missing) > _MOST_SHOWN else ""
-        lacking = f"{', '.join(missing[:_MOST_SHOWN])}{more}"
+        lacking = first_few(missing, _MOST_SHOWN)
         raise UsageError(f"models: {path} lacks {lacking}, which its {INDEX} names: fetch what is missing")
     shapes: Shapes = {}
     for file in consolidated or indexed or files:

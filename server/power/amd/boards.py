@@ -10,7 +10,7 @@ from itertools import takewhile
 from typing import Any
 
 from server.power.amd.library import AmdError, NoAmdError, offered, opened
-from server.power.meter import Device, Reading
+from server.power.meter import BoardsMeter, Device, Reading
 from traces.clock import now_ns
 
 _VISIBLE = ("ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES")
@@ -25,46 +25,6 @@ _MILLI_FROM = 1000
 _WRAPS = (1 << 32, 1 << 64)
 _NEAR = 0.1
 """A counter that goes back from the last tenth of such a range into its first has come round."""
-
-
-class AmdMeter:
-    """Reads every board once: of partitions of one, and of dies of which one alone tells power, the first that does.
-
-    Raises:
-        NoAmdError: there is no AMD SMI, no driver, or no board.
-        AmdError: none of the boards tells its power, or one that ``gpus`` names is missing.
-    """
-
-    def __init__(self, gpus: Sequence[str] | None = None) -> None:
-        with ExitStack() as stack:
-            smi = stack.enter_context(opened())
-            self._boards, self.left_out = _open_boards(smi, gpus)
-            self._smi = stack.pop_all()
-
-    @property
-    def devices(self) -> list[Device]:
-        """Every board that is read, named by its UUID."""
-        return [board.device for board in self._boards]
-
-    @property
-    def named(self) -> list[str]:
-        """The same for people."""
-        return [board.name for board in self._boards]
-
-    def read(self, *, slow: bool) -> list[Reading]:
-        """Take a reading of every board; with ``slow`` another of each, with its accumulator at its own time.
-
-        Raises:
-            AmdError: a board was lost, or may not be read any more.
-        """
-        readings = [board.read() for board in self._boards]
-        if slow:
-            readings += [board.read_slow() for board in self._boards]
-        return readings
-
-    def close(self) -> None:
-        """Shut AMD SMI down."""
-        self._smi.close()
 
 
 class BoardMeter:
@@ -82,7 +42,7 @@ class BoardMeter:
         self._counter = Accumulator()
 
     def read(self) -> Reading:
-        """Power now and on average."""
+        """Read power now and on average."""
         before_ns = now_ns()
         now_w, average_w = self._power()
         after_ns = now_ns()
@@ -172,6 +132,21 @@ def _cap_w(shown: Any) -> float | None:
     if isinstance(shown, bool) or not isinstance(shown, int | float) or not 0 < shown < 1e12:
         return None
     return shown * 1e-6 if shown >= _MICRO_FROM else float(shown)
+
+
+class AmdMeter(BoardsMeter):
+    """Reads every board once: of partitions of one, and of dies of which one alone tells power, the first that does.
+
+    Raises:
+        NoAmdError: there is no AMD SMI, no driver, or no board.
+        AmdError: none of the boards tells its power, or one that ``gpus`` names is missing.
+    """
+
+    def __init__(self, gpus: Sequence[str] | None = None) -> None:
+        with ExitStack() as stack:
+            smi = stack.enter_context(opened())
+            boards, left_out = _open_boards(smi, gpus)
+            super().__init__(boards, stack.pop_all(), left_out)
 
 
 def _open_boards(smi: Any, gpus: Sequence[str] | None) -> tuple[list[BoardMeter], tuple[str, ...]]:

@@ -32,7 +32,7 @@ class NoAmdError(AmdError):
 
 @contextmanager
 def opened() -> Iterator[Any]:
-    """AMD SMI, from its start to its shutting down.
+    """Give AMD SMI, from its start to its shutting down.
 
     Raises:
         NoAmdError: neither package nor driver is there.

@@ -32,7 +32,7 @@ class Readings:
     power_w: Floats  # (k,)
 
     def means(self, at_s: Floats) -> Floats:
-        """Means over a moment around each instant."""
+        """Return means over a moment around each instant."""
         steps = np.diff(self.t_s) * (self.power_w[1:] + self.power_w[:-1]) / 2
         joules = np.concatenate(([0.0], np.cumsum(steps)))
         ends = (np.interp(at_s + sign * _MEAN_S / 2, self.t_s, joules) for sign in (1, -1))
@@ -63,7 +63,7 @@ class GainFit:
 
     @property
     def at_load(self) -> float:
-        """True over shown power where most was drawn."""
+        """Divide true by shown power where most was drawn."""
         highest = max(self.plateaus, key=lambda plateau: plateau.shown_w)
         return highest.true_w / highest.shown_w
 

@@ -13,10 +13,10 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from importlib import metadata
 from subprocess import PIPE
 from typing import IO
 
+from server.process.installed import installed_version
 from server.process.spawn import spawn, stop_group
 from starwatt_errors import MeterError
 from traces.clock import now_ns
@@ -61,9 +61,8 @@ class Heater:
 
 def why_no_heater() -> str | None:
     """Say why no load can be applied here, without trying; None where it can be tried."""
-    try:
-        version = metadata.version("torch")
-    except metadata.PackageNotFoundError:
+    version = installed_version("torch")
+    if version is None:
         return "torch is not installed here"
     return f"torch {version} is built for the CPU alone" if version.endswith("+cpu") else None
 
@@ -129,7 +128,7 @@ def _work(device: str, size: int) -> None:
 
 
 def main() -> None:
-    """Entry of the child process."""
+    """Run the child process."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--device", required=True)
     parser.add_argument("--size", type=int, default=SIZE)

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from server.power.control.board import ControlError
 from server.process.waiting import took_lock, wait_until
@@ -21,15 +21,14 @@ from starwatt_errors import RunError, TraceError
 from traces.atomic import read_json, write_json
 from traces.clock import boot_id
 from traces.problems import wrong_field
+from traces.record import Record
 
 _QUESTION_S = 1.0
 """Somebody may just be asking who holds a board, or putting it back, which takes the lock for an instant."""
 
 
-class Found(BaseModel):
+class Found(Record):
     """One board as it was found, and what it has been set to since."""
-
-    model_config = ConfigDict(frozen=True, extra="allow")
 
     uuid: str
     name: str

@@ -13,6 +13,7 @@ from typing import IO
 from configs.meters import ExternalLog
 from server.power.logs.formats import format_of
 from server.power.logs.reader import Line
+from server.power.logs.several import Growing
 from server.power.meter import Device, Reading
 from starwatt_errors import MeterError
 from traces.clock import ClockPair
@@ -46,28 +47,35 @@ class ExternalMeter:
         self._rest = b""
         self._catching_up = True  # what stands there already may be of any age
         self._first_j: float | None = None
+        self._growing = Growing(log)
         note = f"the log {log.file.name}, its clock off by {log.clock_offset_s:g} s ± {log.clock_uncertainty_s:g} s"
         self._device = Device(log.device, log.boundary, "external", note)
 
     @property
     def devices(self) -> list[Device]:
-        """The one device that the log is of."""
+        """Return the one device that the log is of."""
         return [self._device]
 
     def read(self, *, slow: bool) -> list[Reading]:  # noqa: ARG002 -- all of it is cheap
         """Return a reading for each line that was written since the last one; none where there is no new line.
 
         Raises:
-            MeterError: a line is not understood, lies far from now, or the file was cut.
+            MeterError: a line is not understood or lies far from now, lines are of several devices, or the file was
+                cut.
         """
         clock = ClockPair.now()
-        readings = []
+        lines, readings = [], []
         for text in self._new_lines():
             self._number += 1
             line = self._format.line(text, self._number)
-            reading = None if line is None else self._reading(line, clock)
+            if line is None:
+                continue
+            lines.append(line)
+            reading = self._reading(line, clock)
             if reading is not None:
                 readings.append(reading)
+        if not self._format.tells_devices:
+            self._growing.heed(lines)
         self._catching_up = False
         return readings
 

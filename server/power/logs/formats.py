@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from configs.files.csv_lines import is_before_a_header, separator_of, split
 from configs.meters import ExternalLog
 from server.power.logs.programs import DcgmiDmon, Ipmitool, NvidiaDmon, PtDaemon
-from server.power.logs.reader import LogFormat
+from server.power.logs.reader import Reader
 from server.power.logs.table import Columns, Table
 
 _TABLES: dict[str, Columns] = {
@@ -28,7 +28,7 @@ _PLAIN = Columns(
     ("device", "device_id", "gpu", "gpu_id", "gpu_index", "gpu_uuid", "uuid", "sensor", "sensor_id", "entity_id",
      "host", "hostname", "node", "nodename", "instance", "outlet", "channel"),
 )  # fmt: skip
-_PROGRAMS: dict[str, Callable[[ExternalLog], LogFormat]] = {
+_PROGRAMS: dict[str, Callable[[ExternalLog], Reader]] = {
     "ptdaemon": PtDaemon,
     "dcgmi-dmon": DcgmiDmon,
     "nvidia-dmon": NvidiaDmon,
@@ -67,7 +67,7 @@ def _lacks(wanted: Sequence[str], names: Sequence[str]) -> bool:
     return not any(column in names for column in wanted)
 
 
-def format_of(log: ExternalLog, lines: Sequence[str]) -> LogFormat:
+def format_of(log: ExternalLog, lines: Sequence[str]) -> Reader:
     """Return the reader of a log that begins with these lines.
 
     Raises:

@@ -11,39 +11,36 @@ from server.power.logs.reader import Line, Reader
 class PtDaemon(Reader):
     """SPEC PTDaemon's log (MLPerf Power's spl.txt): ``Time,07-02-2021 17:39:13.000,Watts,8.03,Volts,...``."""
 
-    def __init__(self, log: ExternalLog) -> None:
-        super().__init__(log, known=True)
-
-    def line(self, text: str, number: int) -> Line | None:
+    def parsed(self, text: str) -> Line | None:
         """Read names and values in turn; a value below zero says that the analyser had none."""
         if not text.strip():
             return None
         fields = [field.strip() for field in text.split(",")]
         if len(fields) < 4 or fields[0] != "Time" or "Watts" not in fields[2::2]:
-            raise self.wrong(number, text, "is no line of PTDaemon's (Time,...,Watts,...)")
+            raise ValueError("is no line of PTDaemon's (Time,...,Watts,...)")
         watts = fields[3 + fields[2::2].index("Watts") * 2]
-        at_s = self.seconds(fields[1], text, number)
+        at_s = self.seconds(fields[1])
         if re.fullmatch(r"-[\d.]+", watts):
             return Line(at_s, None)
-        return Line(at_s, self.figure(watts, text, number, unit_w=1.0))
+        return Line(at_s, self.figure(watts, unit_w=1.0))
 
 
 class DcgmiDmon(Reader):
     """``dcgmi dmon -e 155``: columns of blanks, a header that comes again and again, and no time but one put before."""
 
     def __init__(self, log: ExternalLog) -> None:
-        super().__init__(log, known=True)
+        super().__init__(log)
         self._power: int | None = None
         self.power_name: str | None = None
 
-    def line(self, text: str, number: int) -> Line | None:
+    def parsed(self, text: str) -> Line | None:
         """Read ``GPU 0  120.5``: an entity of two words, then the header's columns."""
         header = re.search(r"#\s*Entity\b(.*)", text)
         if header is not None:
             names = header[1].split()
             columns = [name for name in ("POWER", "POWIN", "PWRINST") if name in names]
             if not columns:
-                raise self.wrong(number, text, "has no column POWER (dcgmi dmon -e 155)")
+                raise ValueError("has no column POWER (dcgmi dmon -e 155)")
             self.power_name, self._power = columns[0], names.index(columns[0])
             return None
         entity = re.match(r"(.*?)\b(GPU(?:-I|-CI)?\s+\d+)\s+(.*)", text)
@@ -51,58 +48,56 @@ class DcgmiDmon(Reader):
             return None  # units, and what stands before the first header
         values = re.findall(r"\S+", entity[3])
         if len(values) <= self._power:
-            raise self.wrong(number, text, "has fewer columns than its header")
+            raise ValueError("has fewer columns than its header")
         if not self.is_ours(" ".join(entity[2].split())):
             return None
-        at_s = self.seconds(entity[1], text, number) if entity[1].strip() else None
-        return Line(at_s, self.figure(values[self._power], text, number, unit_w=1.0))
+        at_s = self.seconds(entity[1]) if entity[1].strip() else None
+        return Line(at_s, self.figure(values[self._power], unit_w=1.0))
 
 
 class NvidiaDmon(Reader):
     """``nvidia-smi dmon -s p -o DT``: columns of blanks or commas, a header that comes again and again."""
 
     def __init__(self, log: ExternalLog) -> None:
-        super().__init__(log, known=True)
+        super().__init__(log)
         self._names: list[str] = []
         self.power_name = "pwr"
 
-    def line(self, text: str, number: int) -> Line | None:
+    def parsed(self, text: str) -> Line | None:
         """Read ``20261126  09:30:00  0  120  45  -`` by the header's names; a second line of it has the units."""
         fields = [field for field in re.split(r"[\s,]+", text.strip().lstrip("#")) if field]
         if text.strip().startswith("#"):
             self._names = fields if "gpu" in fields else self._names
             if self.power_name not in self._names:
-                raise self.wrong(number, text, "has no column pwr (nvidia-smi dmon -s p -o DT)")
+                raise ValueError("has no column pwr (nvidia-smi dmon -s p -o DT)")
             return None
         if not fields or not self._names:
             return None
         if len(fields) != len(self._names):
-            raise self.wrong(
-                number, text, f"has {len(fields)} columns where the header has {len(self._names)}"
-            )
+            raise ValueError(f"has {len(fields)} columns where the header has {len(self._names)}")
         row = dict(zip(self._names, fields, strict=True))
         if not self.is_ours(row["gpu"]):
             return None
         dated = "Date" in row and "Time" in row
-        at_s = self.seconds(f"{row['Date']}T{row['Time']}", text, number) if dated else None
-        return Line(at_s, self.figure(row[self.power_name], text, number, unit_w=1.0))
+        at_s = self.seconds(f"{row['Date']}T{row['Time']}") if dated else None
+        return Line(at_s, self.figure(row[self.power_name], unit_w=1.0))
 
 
 class Ipmitool(Reader):
     """``ipmitool dcmi power reading`` again and again: a block of lines each, with the BMC's own time."""
 
     def __init__(self, log: ExternalLog) -> None:
-        super().__init__(log, known=True)
+        super().__init__(log)
         self._watts: float | None = None
         self._at_s: float | None = None
 
-    def line(self, text: str, number: int) -> Line | None:
+    def parsed(self, text: str) -> Line | None:
         """Read a block, whose last line gives its reading; a BMC whose reading is not active has none."""
         name, _, value = (part.strip() for part in text.partition(":"))
         if name == "Instantaneous power reading":
-            self._watts, self._at_s = self.figure(value, text, number, unit_w=1.0), None
+            self._watts, self._at_s = self.figure(value, unit_w=1.0), None
         elif name == "IPMI timestamp":
-            self._at_s = self.seconds(value, text, number)
+            self._at_s = self.seconds(value)
         elif name == "Power reading state is":
             return Line(self._at_s, self._watts if value == "activated" else None)
         return None

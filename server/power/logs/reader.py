@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Protocol
 
 from configs.files.values import figure, is_missing, seconds
 from configs.meters import ExternalLog
@@ -22,25 +22,10 @@ class Line:
     energy_j: float | None = None
 
 
-class LogFormat(Protocol):
-    """Reads lines in their order."""
+class Reader(ABC):
+    """Read lines in their order: what all forms have in common, the study's words and errors that name the line."""
 
-    @property
-    def tells_devices(self) -> bool:
-        """Say whether its lines name their devices, once one has been read."""
-
-    def line(self, text: str, number: int) -> Line | None:
-        """Read a line; None of a line that holds none.
-
-        Raises:
-            MeterError: it is not understood.
-        """
-
-
-class Reader:
-    """Hold what all forms have in common: the study's words, and errors that name the line."""
-
-    def __init__(self, log: ExternalLog, *, known: bool) -> None:
+    def __init__(self, log: ExternalLog, *, known: bool = True) -> None:
         self.log = log
         self._zone = log.zone or ("local" if known else None)
         self._devices: set[str] = set()
@@ -51,37 +36,50 @@ class Reader:
         """Say whether its lines name their devices, once one has been read."""
         return self.log.select is not None or bool(self._devices)
 
-    def seconds(self, text: str, line: str, number: int, unit_s: float | None = None) -> float:
-        """Return a time by the log's clock, a count of ``unit_s`` where its column says so; MeterError: it is none."""
+    def line(self, text: str, number: int) -> Line | None:
+        """Read a line; None of a line that holds none.
+
+        Raises:
+            MeterError: it is not understood.
+        """
+        try:
+            return self.parsed(text)
+        except ValueError as error:
+            raise MeterError(f"{self.log.file}, line {number}: {error}: {text.strip()[:80]!r}") from error
+
+    @abstractmethod
+    def parsed(self, text: str) -> Line | None:
+        """Read a line of this form; ValueError says what of it is not understood."""
+
+    def seconds(self, text: str, unit_s: float | None = None) -> float:
+        """Return a time by the log's clock, a count of ``unit_s`` where its column says so; ValueError: it is none."""
         try:
             return seconds(text, self._zone, unit_s)
         except ValueError as error:
-            raise self.wrong(number, line, f"its time is not understood ({error})") from None
+            raise ValueError(f"its time is not understood ({error})") from error
 
-    def figure(self, field: str, line: str, number: int, *, unit_w: float | None) -> float | None:
+    def figure(self, field: str, *, unit_w: float | None) -> float | None:
         """Read a figure in watts, or in the counter's unit; None where the log says that there is none.
 
         Args:
             field: the text of the figure, with a unit or without.
-            line: the whole line, for an error.
-            number: the line's number, for an error.
             unit_w: watts of one of the column's unit; None: it is a counter's.
+
+        Raises:
+            ValueError: it is no figure, or below zero, or has a unit that is not known.
         """
         if is_missing(field):
             return None
-        try:
-            value, unit = figure(field, comma_separated=self._comma_separated)
-        except ValueError as error:
-            raise self.wrong(number, line, str(error)) from None
+        value, unit = figure(field, comma_separated=self._comma_separated)
         known = _CASED_UNITS.get(unit, _UNITS.get(unit.lower()))
         if not unit:
             own_w = 1.0 if unit_w is None else unit_w
         elif known is not None and unit_w is not None:
             own_w = known
         else:
-            raise self.wrong(number, line, f"{field.strip()!r} has a unit that is not understood")
+            raise ValueError(f"{field.strip()!r} has a unit that is not understood")
         if value < 0:
-            raise self.wrong(number, line, f"{field!r} can be neither watts nor joules")
+            raise ValueError(f"{field!r} can be neither watts nor joules")
         return value * own_w
 
     def is_ours(self, device: str, by: str = "") -> bool:
@@ -98,7 +96,3 @@ class Reader:
                 "meters.external which one is read (select)"
             )
         return True
-
-    def wrong(self, number: int, text: str, why: str) -> MeterError:
-        """Return the error that names a line."""
-        return MeterError(f"{self.log.file}, line {number}: {why}: {text.strip()[:80]!r}")

@@ -50,40 +50,39 @@ class Table(Reader):
 
     @property
     def power_name(self) -> str | None:
-        """The column that power is read from, once its header has been."""
+        """Return the column that power is read from, once its header has been."""
         return None if self._power is None else self._names[self._power]
 
-    def line(self, text: str, number: int) -> Line | None:
-        """The header gives None."""
+    def parsed(self, text: str) -> Line | None:
+        """Read a line; the header gives None."""
         if not text.strip() or (self._known and text.startswith("#")):
             if text.startswith("#"):
                 self._names = []  # InfluxDB's annotations come before a header of their own
             return None
         if not self._names:
             if not is_before_a_header(text):
-                self._header(text, number)
+                self._header(text)
             return None
-        fields = self._fields(text, number)
+        fields = self._fields(text)
         if fields == self._names or not self._is_ours(fields):
             return None
-        power_w = self._watts(fields, text, number)
+        power_w = self._watts(fields)
         joules = None
         if self._energy is not None:
-            shown = self.figure(fields[self._energy], text, number, unit_w=None)
+            shown = self.figure(fields[self._energy], unit_w=None)
             joules = None if shown is None else shown * _JOULES[self.log.energy_unit]
         at = fields[self._time]
         if self._date is not None and _TIME_OF_DAY.fullmatch(at):
             at = f"{fields[self._date]} {at}"
-        return Line(self.seconds(at, text, number, self._unit_s), power_w, joules)
+        return Line(self.seconds(at, self._unit_s), power_w, joules)
 
-    def _fields(self, text: str, number: int) -> list[str]:
+    def _fields(self, text: str) -> list[str]:
         try:
             fields = split(text, self._separator)
         except csv.Error as error:
-            raise self.wrong(number, text, f"is no CSV ({error})") from error
+            raise ValueError(f"is no CSV ({error})") from error
         if len(fields) != len(self._names):
-            why = f"has {len(fields)} columns where the header has {len(self._names)}"
-            raise self.wrong(number, text, why)
+            raise ValueError(f"has {len(fields)} columns where the header has {len(self._names)}")
         return fields
 
     def _is_ours(self, fields: Sequence[str]) -> bool:
@@ -91,13 +90,13 @@ class Table(Reader):
             return True
         return self.is_ours(fields[self._device], f" by its column {self._names[self._device]}")
 
-    def _watts(self, fields: Sequence[str], text: str, number: int) -> float | None:
+    def _watts(self, fields: Sequence[str]) -> float | None:
         if self._power is None or is_missing(fields[self._power]):
             return None
         unit = "" if self._unit is None or self._energy is not None else f" {fields[self._unit]}"
-        return self.figure(fields[self._power] + unit, text, number, unit_w=self._unit_w)
+        return self.figure(fields[self._power] + unit, unit_w=self._unit_w)
 
-    def _header(self, text: str, number: int) -> None:
+    def _header(self, text: str) -> None:
         log = self.log
         self._separator = separator_of(text)
         self._comma_separated = self._separator == ","
@@ -121,7 +120,7 @@ class Table(Reader):
         self._unit = self._place(self._first(_UNIT_COLUMNS))
         self._date = self._place(self._first(("date",)))
         if power is not None:
-            self._unit_w = self._unit_of(power, text, number)
+            self._unit_w = self._unit_of(power)
 
     def _refuse_missing(self, wanted: Sequence[str], text: str) -> None:
         missing = [column for column in wanted if column not in self._names]
@@ -154,13 +153,13 @@ class Table(Reader):
     def _place(self, column: str | None) -> int | None:
         return None if column is None else self._names.index(column)
 
-    def _unit_of(self, name: str, text: str, number: int) -> float:
+    def _unit_of(self, name: str) -> float:
         if self.log.power_unit != "auto":
             return WATTS[_PREFIX[self.log.power_unit]]
         try:
             found_w = watts_of(name)
         except ValueError as error:
-            raise self.wrong(number, text, f"{error}: give meters.external's power_unit") from None
+            raise ValueError(f"{error}: give meters.external's power_unit") from error
         return 1.0 if found_w is None else found_w
 
     def _first(self, wanted: Sequence[str]) -> str | None:

@@ -6,21 +6,17 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from configs.files.text_files import encoding_of, read_packed
 from configs.meters import ExternalLog
 from server.power.logs.formats import format_of, recognised
 from server.power.logs.reader import Line
+from server.power.logs.several import are_of_several, of_several
 from starwatt_errors import MeterError, UsageError
 
 _FIRST_LINES = 8  # that show a log's form
 _LAST_LINES = 20  # that show how a log's lines end
 _BETWEEN = re.compile(r"\s*[,;|]\s*|\s+(?![A-Za-z%\[])")  # fields; a number and its unit are one
 _MOST_BYTES = 1 << 30
-_USUAL = 0.95  # of the times between readings, sorted: the pause before a round, whatever holes there are
-_NEXT_BOARD_S = 0.05  # the most until nvidia-smi has asked the next board; a single meter is seldom as quick
-_ENOUGH = 5  # rounds: as many readings between two holes may be one meter's
 
 
 @dataclass(frozen=True)
@@ -53,11 +49,8 @@ def read_whole(log: ExternalLog) -> WholeLog:
         lines.append(line)
     if not lines:
         raise MeterError(f"{log.file}: has no reading{f' of {log.select}' if log.select else ''}")
-    if not reader.tells_devices and _are_of_several(lines):
-        raise MeterError(
-            f"{log.file}: has several readings at each time, and no column says of which device each is: log the "
-            "device too (nvidia-smi: index or uuid), and say which one is read (select)"
-        )
+    if not reader.tells_devices and are_of_several(lines):
+        raise of_several(log)
     return WholeLog(recognised(log, first), getattr(reader, "power_name", None), tuple(lines))
 
 
@@ -87,22 +80,3 @@ def _form(text: str) -> tuple[int, str]:
     """Return how many fields a line has, and its last one with its digits as zeros, one before a decimal point."""
     *fields, last = _BETWEEN.split(text.strip())
     return len(fields), re.sub(r"0+(?=\.)", "0", re.sub(r"\d", "0", last))
-
-
-def _are_of_several(lines: Sequence[Line]) -> bool:
-    """Say whether readings come in rounds of as many: nvidia-smi asks boards one after the other, milliseconds apart.
-
-    A log may begin and end within a round, so that the first and the last do not count; where times of a round do not
-    differ they do, since there a single meter may be quicker than its log's times.
-    """
-    times_s = np.array(sorted(line.at_s for line in set(lines) if line.at_s is not None))
-    if times_s.size < 2:
-        return False
-    apart_s = np.diff(times_s)
-    begins = apart_s > np.quantile(apart_s, _USUAL, method="higher") / 4
-    rounds = np.diff(np.flatnonzero([True, *begins, True]))
-    if apart_s[~begins].any():
-        rounds = rounds[1:-1]
-        if rounds.size < _ENOUGH or apart_s[~begins].max() > _NEXT_BOARD_S:
-            return False
-    return bool(rounds.min() == rounds.max() > 1)

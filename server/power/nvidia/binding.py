@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import importlib
 import sys
-from importlib import metadata
 from typing import Any
 
+from server.process.installed import installed_version
 from starwatt_errors import MeterError
 
 _WANTED = "nvidia-ml-py"
@@ -57,8 +57,8 @@ def load() -> Any:
     lacking = [name for name in _NEEDED if not hasattr(module, name)]
     if not lacking:
         return module
-    rivals = [f"{name} {version}" for name in _RIVALS if (version := _version(name)) is not None]
-    whose = " and ".join(rivals) or f"{_WANTED} {_version(_WANTED)}"
+    rivals = [f"{name} {version}" for name in _RIVALS if (version := installed_version(name)) is not None]
+    whose = " and ".join(rivals) or f"{_WANTED} {installed_version(_WANTED)}"
     return _Unusable(
         f"NVML: the Python module pynvml that is found here is of {whose}, and has no {lacking[0]}",
         _remedy([rival.split()[0] for rival in rivals]),
@@ -66,18 +66,11 @@ def load() -> Any:
 
 
 def _remedy(rivals: list[str]) -> str:
-    version = _version(_WANTED)
+    version = installed_version(_WANTED)
     pinned = _WANTED if version is None else f"{_WANTED}=={version}"
     pip = f"{sys.executable} -m pip"
     steps = [f"{pip} uninstall {' '.join(rivals)}"] if rivals else []
     return " && ".join([*steps, f"{pip} install --force-reinstall --no-deps {pinned}"])
-
-
-def _version(name: str) -> str | None:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 pynvml: Any = load()

@@ -39,7 +39,7 @@ class BoardMeter:
 
     @property
     def number(self) -> int:
-        """Return its number, as nvidia-smi counts."""
+        """Return its number, as CUDA counts by PCI bus."""
         return self._place.number
 
     @property
@@ -60,7 +60,7 @@ class BoardMeter:
         return notes
 
     def read(self) -> Reading:
-        """Power, and why clocks are low."""
+        """Read power, and why clocks are low."""
         before_ns = now_ns()
         instant, average = self._powers()
         after_ns = now_ns()

@@ -174,7 +174,7 @@ def _line_of(pid: int) -> set[int]:
 
 
 def boards_of(engine_pid: int) -> frozenset[str]:
-    """UUIDs of the boards on which an engine is seen; none where no list shows it. NVML must be initialised."""
+    """Return UUIDs of the boards on which an engine is seen; none where no list shows it. NVML must be initialised."""
     return frozenset(look.device for look in Watch(engine_pid, ()).look() if look.engine)
 
 
@@ -201,7 +201,7 @@ def _watts(meter: BoardMeter) -> float | None:
 
 
 def named(pids: Sequence[int]) -> str:
-    """Processes for a message: ``4711 (python)``."""
+    """Return processes for a message: ``4711 (python)``."""
     words = []
     for pid in pids:
         name = "?"

@@ -9,7 +9,7 @@ from typing import Any
 from server.power.nvidia.binding import pynvml
 from server.power.nvidia.board import milli
 from server.power.nvidia.choice import choose
-from server.power.nvidia.library import Place, asked, text
+from server.power.nvidia.library import Place, asked, places, text
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,11 @@ def driver_cuda() -> tuple[int, int] | None:
 def silent_gpus() -> tuple[str, ...]:
     """Name the visible GPUs that do not answer beside others that do; errors as of ``gpu_inventory``."""
     return asked(lambda: choose().left_out, without=())
+
+
+def hidden_gpus() -> int:
+    """Count the GPUs that are here and not visible, or do not answer; errors as of ``gpu_inventory``."""
+    return asked(lambda: len(places()) - len(choose().boards), without=0)
 
 
 def _gpus() -> list[Gpu]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from server.power.nvidia.binding import pynvml
@@ -21,8 +21,8 @@ _Answer = TypeVar("_Answer")
 SUCCESS = 0
 (_UNINITIALIZED, _INVALID_ARGUMENT, _NOT_SUPPORTED, _NO_PERMISSION, _INSUFFICIENT_POWER, _DRIVER_NOT_LOADED, _IRQ_ISSUE,
  _LIBRARY_NOT_FOUND, _FUNCTION_NOT_FOUND, _CORRUPTED_INFOROM, _GPU_IS_LOST, _RESET_REQUIRED, _VERSION_MISMATCH,
- _ARGUMENT_VERSION_MISMATCH, _DEPRECATED, _GPU_NOT_FOUND, _UNKNOWN,
- ) = (1, 2, 3, 4, 8, 9, 11, 12, 13, 14, 15, 16, 18, 25, 26, 28, 999)  # fmt: skip
+ _ARGUMENT_VERSION_MISMATCH, _DEPRECATED, _NOT_READY, _GPU_NOT_FOUND, _UNKNOWN,
+ ) = (1, 2, 3, 4, 8, 9, 11, 12, 13, 14, 15, 16, 18, 25, 26, 27, 28, 999)  # fmt: skip
 
 POWER_INSTANT, POWER_AVERAGE = 186, 185
 """NVML_FI_DEV_POWER_INSTANT, NVML_FI_DEV_POWER_AVERAGE."""
@@ -42,6 +42,7 @@ _REMEDIES = {
     _CORRUPTED_INFOROM: f"its own store of settings is damaged: {_RESTART}, or have it replaced",
     _GPU_IS_LOST: f"it has fallen off the bus (dmesg says why): {_RESTART}",
     _RESET_REQUIRED: f"nvidia-smi --gpu-reset (root), or {_RESTART}",
+    _NOT_READY: "confidential computing holds it back: nvidia-smi conf-compute -srs 1 (root)",
     _UNKNOWN: "does nvidia-smi work? A container that has lost its devices must be started anew",
 }
 
@@ -60,7 +61,7 @@ class PassingError(NvmlError):
 
 @contextmanager
 def opened() -> Iterator[None]:
-    """NVML, for the block.
+    """Open NVML for the block.
 
     Raises:
         NoDriverError: there is none.
@@ -104,10 +105,12 @@ class Place:
     """A board as NVML counts it; without a handle it does not answer, and ``problem`` says how."""
 
     number: int
-    """Its number as nvidia-smi counts: by PCI bus, hidden ones too."""
+    """Its number as CUDA counts by PCI bus, hidden ones too; boards of others are not counted."""
     handle: Any = None
     uuid: str = ""
     problem: str | None = None
+    of_others: bool = False
+    """Whether this process may not open it, as boards of other jobs on one node."""
 
     def __str__(self) -> str:
         return f"GPU {self.number} ({self.uuid})" if self.uuid else f"GPU {self.number}"
@@ -140,7 +143,7 @@ class Place:
             raise PassingError(f"NVML: {self}: {_name(call)}: {error}") from error
 
     def watts(self, fields: list[Any]) -> list[float | None]:
-        """Power by field values: None for those that the board does not offer; errors as of ``demand``.
+        """Read power by field values: None for those that the board does not offer; errors as of ``demand``.
 
         PassingError only where none of them has a value.
         """
@@ -162,10 +165,15 @@ class Place:
 def places() -> list[Place]:
     """Return every board that NVML counts; one that does not answer takes no other with it.
 
+    Boards that this process may not open are left out beside those that it may: a scheduler's control groups keep them
+    for other jobs, and CUDA counts without them.
+
     Raises:
         NVMLError: NVML does not even count them.
     """
-    return [_place(number) for number in range(pynvml.nvmlDeviceGetCount())]
+    every = [_place(number) for number in range(pynvml.nvmlDeviceGetCount())]
+    ours = [place for place in every if not place.of_others]
+    return [replace(place, number=number) for number, place in enumerate(ours)] or every
 
 
 def _place(number: int) -> Place:
@@ -173,11 +181,11 @@ def _place(number: int) -> Place:
         handle = pynvml.nvmlDeviceGetHandleByIndex(number)
         return Place(number, handle, text(pynvml.nvmlDeviceGetUUID(handle)))
     except pynvml.NVMLError as error:
-        return Place(number, problem=in_words(error))
+        return Place(number, problem=in_words(error), of_others=error.value == _NO_PERMISSION)
 
 
 def text(value: str | bytes) -> str:
-    """NVML's strings, whichever way this pynvml hands them out."""
+    """Decode NVML's strings, whichever way this pynvml hands them out."""
     return value.decode(errors="replace") if isinstance(value, bytes) else value
 
 

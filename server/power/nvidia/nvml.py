@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from server.power.meter import Device, Reading
+from server.power.meter import BoardsMeter
 from server.power.nvidia.board import BoardMeter, NoPowerReadingError
 from server.power.nvidia.choice import choose
 from server.power.nvidia.library import NoDriverError, NvmlError, asked, opened
@@ -17,7 +17,7 @@ class Board:
     """One GPU of this machine."""
 
     number: int
-    """Its number as nvidia-smi counts: by PCI bus, hidden ones too."""
+    """Its number as CUDA counts by PCI bus, hidden ones too."""
     uuid: str
     name: str
 
@@ -33,7 +33,7 @@ def visible_gpus() -> list[Board]:
     )
 
 
-class NvmlMeter:
+class NvmlMeter(BoardsMeter):
     """Instantaneous and average power, throttle reasons; more slowly energy counter, temperature, clocks, utilisation.
 
     The counter is read at a rate of its own: a call costs 2 to 7 ms, and read too often it goes stale. Boards that are
@@ -48,38 +48,10 @@ class NvmlMeter:
     def __init__(self, gpus: Sequence[str] | None = None) -> None:
         with ExitStack() as nvml:
             nvml.enter_context(opened())
-            self._boards, self.left_out = _open_boards(gpus)
-            self._nvml = nvml.pop_all()
-
-    @property
-    def devices(self) -> list[Device]:
-        """Every board that is read, named by its UUID."""
-        return [board.device for board in self._boards]
-
-    @property
-    def numbers(self) -> list[int]:
-        """The same as nvidia-smi, and CUDA by PCI bus, count them."""
-        return [board.number for board in self._boards]
-
-    @property
-    def named(self) -> list[str]:
-        """The same for people."""
-        return [board.name for board in self._boards]
-
-    def read(self, *, slow: bool) -> list[Reading]:
-        """Take a reading of every GPU; with ``slow`` another of each, with the energy counter at its own time.
-
-        Raises:
-            NvmlError: a GPU was lost or reset, or has shown no power for some seconds.
-        """
-        readings = [board.read() for board in self._boards]
-        if slow:
-            readings += [board.read_slow() for board in self._boards]
-        return readings
-
-    def close(self) -> None:
-        """Shut NVML down."""
-        self._nvml.close()
+            boards, left_out = _open_boards(gpus)
+            super().__init__(boards, nvml.pop_all(), left_out)
+        self.numbers = [board.number for board in boards]
+        """The boards as CUDA counts them by PCI bus."""
 
 
 def _open_boards(gpus: Sequence[str] | None) -> tuple[list[BoardMeter], tuple[str, ...]]:

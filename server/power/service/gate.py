@@ -50,7 +50,7 @@ class Guest(asyncio.Protocol):
         return self._transport is not None
 
     def admit(self) -> None:
-        """It has shown the token."""
+        """Note that it has shown the token."""
         self.admitted = True
         self.settled.set()
 

@@ -37,7 +37,7 @@ class Listening:
 
     @property
     def scheme(self) -> str:
-        """https where there is a certificate."""
+        """Return https where there is a certificate."""
         return "http" if self.certificate is None else "https"
 
     def tls(self) -> ssl.SSLContext | None:

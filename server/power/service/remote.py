@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from server.power.claim import claimed
 from server.power.service.client import MeterUnreachableError, ServiceClient, measure_clock
@@ -20,7 +20,7 @@ _FETCH_S = 1.0
 
 
 @dataclass
-class RemoteMeter:
+class RemoteMeter(AbstractContextManager["RemoteMeter"]):
     """A recording on another host; use as a context manager.
 
     Its bytes go to ``folder/power.arrows`` once a second, and become Parquet when it stops. A service that stops
@@ -168,9 +168,6 @@ class RemoteMeter:
         with self._held:
             for trace in TRACES:
                 self._heed(partial(complete_stream, self.folder, trace))
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None:

@@ -66,7 +66,7 @@ class Session:
         return t_ns
 
     def piece(self, trace: str, offset: int) -> bytes | None:
-        """Bytes of a trace's Arrow IPC stream from ``offset`` on; None where the trace is not written."""
+        """Return bytes of a trace's Arrow IPC stream from ``offset`` on; None where the trace is not written."""
         self._open_streams()
         if trace not in self._streams:
             return None

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Annotated
 
-import typer
+from typer import Option
 
-from study.cli.answers import print_json
+from study.cli.answers import print_answer
 from study.cli.options import JsonFlag, exit_with
 from study.exit_codes import FAILED
 
@@ -15,7 +15,7 @@ from study.exit_codes import FAILED
 def board(
     restore: Annotated[
         bool,
-        typer.Option("--restore", help="Put boards back that a study left set when it was killed (root)."),
+        Option("--restore", help="Put boards back that a study left set when it was killed (root)."),
     ] = False,
     as_json: JsonFlag = False,
 ) -> None:
@@ -30,11 +30,7 @@ def _show(*, as_json: bool) -> int:
     from study.doctor.boards import boards_here, line_of
 
     boards = boards_here()
-    if as_json:
-        print_json(boards)
-    else:
-        for line in map(line_of, boards) if boards else ("no NVIDIA driver answers",):
-            print(line)  # noqa: T201
+    print_answer(boards, map(line_of, boards) if boards else ["no NVIDIA driver answers"], as_json=as_json)
     return FAILED if any(board["left_so"] for board in boards) else 0
 
 
@@ -42,9 +38,6 @@ def _restore(*, as_json: bool) -> int:
     from server.power.control.put_back import put_back_left
 
     done = put_back_left()
-    if as_json:
-        print_json([asdict(board) for board in done])
-    else:
-        for line in [board.words for board in done] or ["no board was left set"]:
-            print(line)  # noqa: T201
+    lines = [board.words for board in done] or ["no board was left set"]
+    print_answer([asdict(board) for board in done], lines, as_json=as_json)
     return 0 if all(board.done for board in done) else FAILED

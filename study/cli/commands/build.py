@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
+from typer import Argument, Option
 
 from configs.derived import FORMS
 from configs.loader import variant_names
@@ -16,13 +17,13 @@ def build(
     context: typer.Context,
     variants: Annotated[
         list[str] | None,
-        typer.Argument(help=f"Of: {', '.join(variant_names())}; {FORMS}; or a file, ./mine.yaml."),
+        Argument(help=f"Of: {', '.join(variant_names())}; {FORMS}; or a file, ./mine.yaml."),
     ] = None,
     model: Model = DEFAULT_MODEL,
-    listing: Annotated[bool, typer.Option("--list", help="Say what the store holds, and check it.")] = False,
+    listing: Annotated[bool, Option("--list", help="Say what the store holds, and check it.")] = False,
     prune: Annotated[
         bool,
-        typer.Option(
+        Option(
             "--prune",
             help="Remove what no build finds any more: damaged, out of date, left over from a kill.",
         ),

@@ -6,32 +6,29 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer import Argument, Option
 
 from study.cli.options import JsonFlag, Quiet, exit_with, refuse
 
 
 def compare(
     context: typer.Context,
-    runs: Annotated[
-        list[Path], typer.Argument(metavar="RUN RUN...", help="Run directories, the reference first.")
-    ],
-    out: Annotated[Path, typer.Option(help="The page to write.")] = Path("comparison.html"),
+    runs: Annotated[list[Path], Argument(metavar="RUN RUN...", help="Run directories, the reference first.")],
+    out: Annotated[Path, Option(help="The page to write.")] = Path("comparison.html"),
     paper: Annotated[
-        bool, typer.Option("--paper", help="Set one RUN beside the runs of arXiv 2411.12758 instead.")
+        bool, Option("--paper", help="Set one RUN beside the runs of arXiv 2411.12758 instead.")
     ] = False,
     fail_above: Annotated[
         str | None,
-        typer.Option(
-            metavar="PERCENT", help="Exit code 4 where a run is worse than the first by more than this."
-        ),
+        Option(metavar="PERCENT", help="Exit code 4 where a run is worse than the first by more than this."),
     ] = None,
-    metric: Annotated[str, typer.Option(help="The metric that --fail-above looks at.")] = "j_per_request",
+    metric: Annotated[str, Option(help="The metric that --fail-above looks at.")] = "j_per_request",
     strict: Annotated[
         bool,
-        typer.Option("--strict", help="With --fail-above: pass only where the whole interval is within."),
+        Option("--strict", help="With --fail-above: pass only where the whole interval is within."),
     ] = False,
     summary: Annotated[
-        Path | None, typer.Option(help="With --fail-above: write the verdicts here, as Markdown.")
+        Path | None, Option(help="With --fail-above: write the verdicts here, as Markdown.")
     ] = None,
     as_json: JsonFlag = False,
     _quiet: Quiet = False,

@@ -17,7 +17,7 @@ from study.progress.display import console, tell
 
 
 def doctor(as_json: JsonFlag = False) -> None:
-    """What this machine can do: GPUs, meters, engine, sandbox, datasets, disk."""
+    """Say what this machine can do: GPUs, meters, engine, sandbox, datasets, disk."""
     exit_with(tell_findings(as_json=as_json))
 
 
@@ -41,7 +41,7 @@ def tell_findings(*, as_json: bool) -> int:
 
 
 def _findings() -> list[Finding]:
-    """All of them; or what keeps starwatt itself from being imported."""
+    """Return all findings, or what keeps starwatt itself from being imported."""
     try:
         from study.doctor.checks import examine
     except (Exception, SystemExit) as error:  # becomes a finding: whatever an import raises

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer import Option
 
 _PROJECT = Path(__file__).resolve().parents[3] / "pyproject.toml"
 
@@ -31,7 +32,7 @@ def _print_version(wanted: bool) -> None:
 def everywhere(
     _version: Annotated[
         bool,
-        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version, and end."),
+        Option("--version", callback=_print_version, is_eager=True, help="Print the version, and end."),
     ] = False,
 ) -> None:
-    """Flags before the command."""
+    """Take the flags before the command."""

@@ -5,29 +5,27 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Argument, Option
 
 from study.cli.options import JsonFlag, Quiet, exit_with
 from study.exit_codes import INVALID
 
 
 def grade(
-    run_directory: Annotated[Path | None, typer.Argument(metavar="RUN", help="A run directory.")] = None,
+    run_directory: Annotated[Path | None, Argument(metavar="RUN", help="A run directory.")] = None,
     samples: Annotated[
-        Path | None, typer.Option(help="evalplus' samples, a file or a folder, instead of a run.")
+        Path | None, Option(help="evalplus' samples, a file or a folder, instead of a run.")
     ] = None,
     dataset: Annotated[
         str | None,
-        typer.Option(help="With --samples: starwatt-24, humaneval+ (unless said), mbpp+, or a .jsonl file."),
+        Option(help="With --samples: starwatt-24, humaneval+ (unless said), mbpp+, or a .jsonl file."),
     ] = None,
     sanitize: Annotated[
-        bool, typer.Option("--sanitize", help="With --samples: evalplus' sanitiser first, as for a run.")
+        bool, Option("--sanitize", help="With --samples: evalplus' sanitiser first, as for a run.")
     ] = False,
     unsafe_no_sandbox: Annotated[
         bool,
-        typer.Option(
-            "--unsafe-no-sandbox", help="Run generated code with all that you may do on this machine."
-        ),
+        Option("--unsafe-no-sandbox", help="Run generated code with all that you may do on this machine."),
     ] = False,
     as_json: JsonFlag = False,
     _quiet: Quiet = False,

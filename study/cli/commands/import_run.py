@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Argument, Option
 
 from starwatt_errors import UsageError
 from study.cli.options import JsonFlag, exit_with
@@ -17,42 +17,36 @@ _UNITS_S = {None: 1.0, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0}
 
 _Files = Annotated[
     list[Path],
-    typer.Argument(
+    Argument(
         metavar="REQUESTS",
         help="JSON of vllm bench serve (--save-detailed) or GuideLLM, aiperf's profile_export.jsonl, or CSV.",
     ),
 ]
 _Power = Annotated[
     list[str] | None,
-    typer.Option(
+    Option(
         metavar="LOG[,FIELD=VALUE...]",
         help="A power log in any form that meters.external reads, with its fields; may be given again.",
     ),
 ]
-_ModelName = Annotated[str | None, typer.Option(help="What was served, where the file does not say.")]
+_ModelName = Annotated[str | None, Option(help="What was served, where the file does not say.")]
 _Load = Annotated[
-    str | None, typer.Option(help="How requests were offered (closed-8), where the file does not say.")
+    str | None, Option(help="How requests were offered (closed-8), where the file does not say.")
 ]
-_Block = Annotated[
-    int | None, typer.Option(min=1, max=10_000, help="Unless said, the next one of this cell.")
-]
-_Offset = Annotated[
-    str, typer.Option(help="The power log's clock minus that of the requests, such as -0.2s.")
-]
-_Uncertainty = Annotated[str, typer.Option(help="Half-width of what is not known of that, such as 50ms.")]
+_Block = Annotated[int | None, Option(min=1, max=10_000, help="Unless said, the next one of this cell.")]
+_Offset = Annotated[str, Option(help="The power log's clock minus that of the requests, such as -0.2s.")]
+_Uncertainty = Annotated[str, Option(help="Half-width of what is not known of that, such as 50ms.")]
 _At = Annotated[
     str | None,
-    typer.Option(
-        help="When the first request was sent, of vllm bench serve: ISO 8601, or seconds since 1970."
-    ),
+    Option(help="When the first request was sent, of vllm bench serve: ISO 8601, or seconds since 1970."),
 ]
 _SameBoot = Annotated[
-    bool, typer.Option("--same-boot", help="vllm bench serve ran on this machine since it was started.")
+    bool, Option("--same-boot", help="vllm bench serve ran on this machine since it was started.")
 ]
-_Zone = Annotated[str | None, typer.Option(help="Of times that name none: local, or Europe/Berlin.")]
+_Zone = Annotated[str | None, Option(help="Of times that name none: local, or Europe/Berlin.")]
 _Idle = Annotated[
     tuple[float, float] | None,
-    typer.Option(
+    Option(
         metavar="FROM TO",
         help="Nothing was asked of the engine from so many seconds before the first request to so many.",
     ),
@@ -61,10 +55,10 @@ _Idle = Annotated[
 
 def import_run(
     files: _Files,
-    out: Annotated[Path, typer.Option(help="A new run directory, or one that was imported before.")],
+    out: Annotated[Path, Option(help="A new run directory, or one that was imported before.")],
     power: _Power = None,
     model: _ModelName = None,
-    variant: Annotated[str, typer.Option(help="What the cell is called among variants.")] = "endpoint",
+    variant: Annotated[str, Option(help="What the cell is called among variants.")] = "endpoint",
     load: _Load = None,
     block: _Block = None,
     clock_offset: _Offset = "0s",

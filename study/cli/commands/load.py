@@ -7,18 +7,17 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer import Option
 
 from configs.loads import FindRate
 from study.cli.options import JsonFlag, Quiet, exit_with, refuse
 
 _SEARCH = FindRate(kind="find_rate")
 """Its defaults are those of a study's load."""
-_Url = Annotated[
-    str, typer.Option("--url", "--base-url", "--target", help="The endpoint, with or without /v1.")
-]
+_Url = Annotated[str, Option("--url", "--base-url", "--target", help="The endpoint, with or without /v1.")]
 _Concurrency = Annotated[
     int | None,
-    typer.Option(
+    Option(
         "--concurrency",
         "--max-concurrency",
         min=1,
@@ -39,7 +38,7 @@ def _checked_rates(text: str | None) -> str | None:
 
 _Qps = Annotated[
     str | None,
-    typer.Option(
+    Option(
         "--qps",
         "--request-rate",
         metavar="R[,R...]",
@@ -47,63 +46,57 @@ _Qps = Annotated[
         help="Requests a second, whatever the server does; several: one test after the other, in OUT/<load>.",
     ),
 ]
-_Arrivals = Annotated[str | None, typer.Option(help="With --qps: constant or poisson (unless said).")]
+_Arrivals = Annotated[str | None, Option(help="With --qps: constant or poisson (unless said).")]
 _Trace = Annotated[
     Path | None,
-    typer.Option(
+    Option(
         help="In place of --qps: a file of arrivals, one offset in seconds a line; or a recording with lengths of "
         "prompts and answers (Azure's or BurstGPT's table, Mooncake's JSON Lines), which are then asked."
     ),
 ]
 _MostTokens = Annotated[
     int | None,
-    typer.Option(
+    Option(
         "--most-tokens",
         min=2,
         help="With a --trace that has lengths: requests of more tokens, prompt and answer, are left out.",
     ),
 ]
 _Duration = Annotated[
-    float | None, typer.Option("--duration", "--max-seconds", help="Seconds of measured requests.")
+    float | None, Option("--duration", "--max-seconds", help="Seconds of measured requests.")
 ]
 _Requests = Annotated[
     int | None,
-    typer.Option("--requests", "--num-prompts", "--max-requests", min=1, help="Number of measured requests."),
+    Option("--requests", "--num-prompts", "--max-requests", min=1, help="Number of measured requests."),
 ]
 _Warmup = Annotated[
     float | None,
-    typer.Option(min=0, help="Seconds of the same load before; unless said 0, with --meter 5."),
+    Option(min=0, help="Seconds of the same load before; unless said 0, with --meter 5."),
 ]
-_Dataset = Annotated[str, typer.Option(help="The prompts: starwatt-24, humaneval+, mbpp+, or a .jsonl file.")]
-_IgnoreEos = Annotated[bool, typer.Option("--ignore-eos", help="Every answer has max-tokens tokens.")]
+_Dataset = Annotated[str, Option(help="The prompts: starwatt-24, humaneval+, mbpp+, or a .jsonl file.")]
+_IgnoreEos = Annotated[bool, Option("--ignore-eos", help="Every answer has max-tokens tokens.")]
 _Client = Annotated[
     str,
-    typer.Option(
-        help="wire (sent and timed outside Python), httptools, or aiohttp for proxies and odd servers."
-    ),
+    Option(help="wire (sent and timed outside Python), httptools, or aiohttp for proxies and odd servers."),
 ]
 _ContinuousUsage = Annotated[
     bool,
-    typer.Option(
+    Option(
         "--continuous-usage/--no-continuous-usage",
         help="Ask for the tokens of each chunk (stream_options.continuous_usage_stats).",
     ),
 ]
-_Slo = Annotated[
-    str | None, typer.Option(help="Bounds that good requests keep, such as ttft=200ms,tpot=50ms.")
-]
+_Slo = Annotated[str | None, Option(help="Bounds that good requests keep, such as ttft=200ms,tpot=50ms.")]
 _Endpoint = Annotated[
-    str, typer.Option(help="The API that is asked: completions, or chat, in the model's own template.")
+    str, Option(help="The API that is asked: completions, or chat, in the model's own template.")
 ]
 _Meter = Annotated[
     str | None,
-    typer.Option(
-        help="Record power beside it: local (this machine's), or the URL of a starwatt meter --serve."
-    ),
+    Option(help="Record power beside it: local (this machine's), or the URL of a starwatt meter --serve."),
 ]
 _FindRate = Annotated[
     bool,
-    typer.Option(
+    Option(
         "--find-rate",
         help="Look for the highest rate at which enough requests keep --slo, from --qps on where that is given:"
         f" OUT/rate.json, and a load test a window, --duration ({_SEARCH.window_s:g}) long at least.",
@@ -111,19 +104,17 @@ _FindRate = Annotated[
 ]
 _SloShare = Annotated[
     float,
-    typer.Option(
+    Option(
         min=0.5, max=0.999, help="With --find-rate: the share of good requests from which on a rate holds."
     ),
 ]
 _MostQps = Annotated[
     float,
-    typer.Option(min=0.001, max=100_000, help="With --find-rate: the highest rate that is tried."),
+    Option(min=0.001, max=100_000, help="With --find-rate: the highest rate that is tried."),
 ]
 _SearchFor = Annotated[
     float,
-    typer.Option(
-        min=1, max=86_400, help="With --find-rate: seconds, after which it ends with what it knows."
-    ),
+    Option(min=1, max=86_400, help="With --find-rate: seconds, after which it ends with what it knows."),
 ]
 _OF_GIVEN_LOADS = ("single_stream", "trace", "most_tokens", "requests")
 _WARM_S = 5.0
@@ -133,9 +124,9 @@ _WARM_S = 5.0
 def load(
     context: typer.Context,
     url: _Url,
-    model: Annotated[str, typer.Option(help="The name that the endpoint serves.")],
-    out: Annotated[Path, typer.Option(help="A new folder for requests.parquet and summary.json.")],
-    single_stream: Annotated[bool, typer.Option("--single-stream", help="One request at a time.")] = False,
+    model: Annotated[str, Option(help="The name that the endpoint serves.")],
+    out: Annotated[Path, Option(help="A new folder for requests.parquet and summary.json.")],
+    single_stream: Annotated[bool, Option("--single-stream", help="One request at a time.")] = False,
     concurrency: _Concurrency = None,
     qps: _Qps = None,
     arrivals: _Arrivals = None,
@@ -146,12 +137,12 @@ def load(
     warmup: _Warmup = None,
     endpoint: _Endpoint = "completions",
     dataset: _Dataset = "starwatt-24",
-    max_tokens: Annotated[int, typer.Option(min=1, help="The longest answer.")] = 512,
+    max_tokens: Annotated[int, Option(min=1, help="The longest answer.")] = 512,
     ignore_eos: _IgnoreEos = False,
-    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Draws order and arrivals.")] = 20,
-    workers: Annotated[int, typer.Option(min=1, help="Processes that share the schedule.")] = 1,
+    seed: Annotated[int, Option(min=0, max=2**32 - 1, help="Draws order and arrivals.")] = 20,
+    workers: Annotated[int, Option(min=1, help="Processes that share the schedule.")] = 1,
     client: _Client = "auto",
-    timeout: Annotated[float, typer.Option(help="Seconds that a request may take.")] = 600.0,
+    timeout: Annotated[float, Option(help="Seconds that a request may take.")] = 600.0,
     continuous_usage: _ContinuousUsage = True,
     slo: _Slo = None,
     find_rate: _FindRate = False,

@@ -6,62 +6,63 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer import Argument, Option
 
 from starwatt_errors import UsageError
 from study.cli.options import JsonFlag, Quiet, exit_with, refuse
 
 _Pid = Annotated[
     int | None,
-    typer.Option(min=1, max=2**31 - 1, help="Server whose CPU time is modelled without a meter."),
+    Option(min=1, max=2**31 - 1, help="Server whose CPU time is modelled without a meter."),
 ]
 _OF_A_SERVICE = ("host", "port", "certificate", "key", "allow_plain")
 _Load = Annotated[
-    bool, typer.Option("--load/--no-load", help="With --calibrate: switch a load on and off on each GPU.")
+    bool, Option("--load/--no-load", help="With --calibrate: switch a load on and off on each GPU.")
 ]
 _Against = Annotated[
     Path | None,
-    typer.Option(
+    Option(
         metavar="LOG",
         help="With --calibrate: find the GPU's gain beside the log of a meter that is trusted.",
     ),
 ]
 _Serve = Annotated[
-    bool, typer.Option("--serve", help="Offer it over HTTP: for starwatt load --meter URL, and /metrics.")
+    bool, Option("--serve", help="Offer it over HTTP: for starwatt load --meter URL, and /metrics.")
 ]
 _Plain = Annotated[
-    bool, typer.Option("--allow-plain-http", help="With --serve: other machines may ask without TLS.")
+    bool, Option("--allow-plain-http", help="With --serve: other machines may ask without TLS.")
 ]
 
 
 _Estimate = Annotated[
-    bool, typer.Option("--estimate", help="With COMMAND: where no meter answers, CPU time x watts.")
+    bool, Option("--estimate", help="With COMMAND: where no meter answers, CPU time x watts.")
 ]
 
 
 def meter(
     context: typer.Context,
     command: Annotated[
-        list[str] | None, typer.Argument(metavar="[-- COMMAND...]", help="A command, behind --.")
+        list[str] | None, Argument(metavar="[-- COMMAND...]", help="A command, behind --.")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for power.parquet.")] = None,
+    out: Annotated[Path | None, Option(help="Folder for power.parquet.")] = None,
     pid: _Pid = None,
-    hz: Annotated[float, typer.Option(min=0.1, max=100, help="Readings a second.")] = 20.0,
+    hz: Annotated[float, Option(min=0.1, max=100, help="Readings a second.")] = 20.0,
     calibrate: Annotated[
-        bool, typer.Option("--calibrate", help="Say how this machine's GPU sensors behave, and end.")
+        bool, Option("--calibrate", help="Say how this machine's GPU sensors behave, and end.")
     ] = False,
     apply_load: _Load = True,
     against: _Against = None,
     serve_http: _Serve = False,
-    host: Annotated[str, typer.Option(help="With --serve: address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="With --serve; 0: any free one.")] = 9520,
-    certificate: Annotated[Path | None, typer.Option(help="With --serve: PEM file, for TLS.")] = None,
-    key: Annotated[Path | None, typer.Option(help="With --serve: PEM file of its key.")] = None,
+    host: Annotated[str, Option(help="With --serve: address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, Option(min=0, max=65535, help="With --serve; 0: any free one.")] = 9520,
+    certificate: Annotated[Path | None, Option(help="With --serve: PEM file, for TLS.")] = None,
+    key: Annotated[Path | None, Option(help="With --serve: PEM file of its key.")] = None,
     allow_plain: _Plain = False,
     estimate: _Estimate = False,
     as_json: JsonFlag = False,
     _quiet: Quiet = False,
 ) -> None:
-    """The power sidecar alone: of a COMMAND, its joules and its exit code; else until Ctrl-C, OUT/power.parquet.
+    """Record power: of a COMMAND, its joules and its exit code; else OUT/power.parquet, until Ctrl-C.
 
     With a COMMAND the machine's meters are read from its start to its end, whoever used the power.
     With --serve, an HTTP service in its place; its token is STARWATT_METER_TOKEN, or drawn and printed to stderr.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-import typer
+from typer import Option
 
 from study.cli.options import JsonFlag, Quiet, RunDirectory, exit_with
 from study.exit_codes import INVALID
@@ -21,38 +21,38 @@ def analyze(run_directory: RunDirectory, as_json: JsonFlag = False, _quiet: Quie
 def report(
     run_directory: RunDirectory,
     out: Annotated[
-        Path | None, typer.Option(help="The page to write, in place of RUN/report.html; RUN is only read.")
+        Path | None, Option(help="The page to write, in place of RUN/report.html; RUN is only read.")
     ] = None,
     figures: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Also every figure for a paper, as SVG and PDF.")
+        Path | None, Option(metavar="DIR", help="Also every figure for a paper, as SVG and PDF.")
     ] = None,
     width: Annotated[
         Literal["single", "double"],
-        typer.Option(help="Of those figures: one column of a paper (3.5 inches) or both (7.16)."),
+        Option(help="Of those figures: one column of a paper (3.5 inches) or both (7.16)."),
     ] = "double",
     tables: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Also every table, as CSV and Parquet.")
+        Path | None, Option(metavar="DIR", help="Also every table, as CSV and Parquet.")
     ] = None,
     price: Annotated[
         str | None,
-        typer.Option(
+        Option(
             metavar="TEXT|FILE[:COLUMN]",
             help="What a kWh costs, such as '0.30 EUR/kWh', or a CSV file by the hour: a table of money then.",
         ),
     ] = None,
     carbon: Annotated[
         str | None,
-        typer.Option(
+        Option(
             metavar="TEXT|FILE[:COLUMN]",
             help="CO2 equivalent of a kWh, such as 350g/kWh, or a CSV file by the hour: a table of carbon then.",
         ),
     ] = None,
     pue: Annotated[
-        float | None, typer.Option(help="What the building draws over what its machines draw, such as 1.2.")
+        float | None, Option(help="What the building draws over what its machines draw, such as 1.2.")
     ] = None,
     zone: Annotated[
         str | None,
-        typer.Option(help="Of times in those files that name none: an IANA name, such as Europe/Berlin."),
+        Option(help="Of times in those files that name none: an IANA name, such as Europe/Berlin."),
     ] = None,
     _quiet: Quiet = False,
 ) -> None:

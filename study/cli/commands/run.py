@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer import Argument, Option
 
 from study.cli.options import JsonFlag, Quiet, exit_with, refuse
 
 _AllowBoardControl = Annotated[
     bool,
-    typer.Option(
+    Option(
         "--allow-board-control",
         help="Let a study with board: set power limits and clocks; they are put back in the end.",
     ),
@@ -23,40 +23,34 @@ def run(
     context: typer.Context,
     study: Annotated[
         Path | None,
-        typer.Argument(
-            metavar="STUDY.yaml", help="A study file, or a preset of configs/studies by its name."
-        ),
+        Argument(metavar="STUDY.yaml", help="A study file, or a preset of configs/studies by its name."),
     ] = None,
     repeat: Annotated[
         Path | None,
-        typer.Option(
+        Option(
             "--from",
             metavar="RUN/study.yaml",
             help="Repeat a run, in runs/<study name>-again: same tasks and weights, or it is refused.",
         ),
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Run directory; default runs/<study name>.")] = None,
+    out: Annotated[Path | None, Option(help="Run directory; default runs/<study name>.")] = None,
     blocks: Annotated[
         int | None,
-        typer.Option(
+        Option(
             min=1, max=1000, help="Blocks in place of the study's; a run that has fewer gets those it lacks."
         ),
     ] = None,
     dry_run: Annotated[
         bool,
-        typer.Option(
-            "--dry-run", help="Show the plan and what it takes, refuse what run would, start nothing."
-        ),
+        Option("--dry-run", help="Show the plan and what it takes, refuse what run would, start nothing."),
     ] = False,
     retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="Try cells anew that had failed too often.")
+        bool, Option("--retry-failed", help="Try cells anew that had failed too often.")
     ] = False,
     allow_board_control: _AllowBoardControl = False,
     metrics_port: Annotated[
         int | None,
-        typer.Option(
-            min=0, max=65535, help="Serve the study's state on loopback for Prometheus; 0: any port."
-        ),
+        Option(min=0, max=65535, help="Serve the study's state on loopback for Prometheus; 0: any port."),
     ] = None,
     as_json: JsonFlag = False,
     _quiet: Quiet = False,
@@ -69,7 +63,7 @@ def run(
     from study.cli import run as runs
     from study.records.repeat import wanted_study
 
-    wanted = replace(wanted_study(study, repeat, out, blocks), allow_board_control=allow_board_control)
+    wanted = wanted_study(study, repeat, out, blocks, allow_board_control=allow_board_control)
     if dry_run:
         refuse(
             context, ("metrics_port", "retry_failed"), "says nothing of a --dry-run, which measures nothing"

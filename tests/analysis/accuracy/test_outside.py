@@ -29,11 +29,11 @@ def test_each_character_is_in_the_code_or_outside_of_it(chars: list[int], marks:
     total = sum(chars)
     edges = [min(mark, total) for mark in marks[: len(marks) // 2 * 2]]
     inside = {at for start, end in zip(edges[::2], edges[1::2], strict=True) for at in range(start, end)}
-    found = covered(chars, edges)
+    shares = covered(chars, edges)
     place = 0
-    for count, share in zip(chars, found, strict=True):
-        own = sum(at in inside for at in range(place, place + count))
-        assert share == pytest.approx(own / count if count else 0.0)
+    for count, share in zip(chars, shares, strict=True):
+        covered_chars = sum(at in inside for at in range(place, place + count))
+        assert share == pytest.approx(covered_chars / count if count else 0.0)
         place += count
 
 
@@ -84,7 +84,7 @@ def test_what_is_not_known_is_null_with_its_reason(world: World) -> None:
     table = read_table(world.run, "cells").to_pandas()
     reasons = table[table.metric == SHARE].reasons
     assert len(reasons) == 3
-    assert all("solution_unknown" in one for one in reasons)
+    assert all("solution_unknown" in reason for reason in reasons)
 
 
 def test_grades_that_are_older_are_read_without_it(world: World, tmp_path: Path) -> None:

@@ -7,13 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.attribution.phase import PhaseCosts, PhaseInput, PhaseRows, by_phase, fit_phase
+from analysis.attribution.phase import PhaseCosts, PhaseFit, PhaseInput, PhaseRows, fit_phase
 from analysis.attribution.rules import by_tokens, flights, in_flight
-from analysis.attribution.steps import work_of
+from analysis.cells.phase_metrics import PhaseCells, phase_figures
 from analysis.energy.integral import Curve
 from analysis.requests.columns import Requests
 from analysis.requests.window import Window, shares_in
-from tests.support.builders import MS, SECOND, columns, request
+from tests.support.builders import MS, SECOND, columns, request, work_of
+from traces.layout import CellKey
 
 WINDOW = Window(10 * SECOND, 20 * SECOND)
 COSTS = PhaseCosts(np.array([1.0, 0.1, 0.01, 1e-4]), 1.0, None, 1, True)
@@ -66,12 +67,27 @@ def test_every_rule_conserves_whatever_the_traces_are_like(
     splits = (
         in_flight(lives, [curve]),
         by_tokens(shares_in(requests, WINDOW).tokens, curve.total_j),
-        by_phase(cell, COSTS),
     )
     for split in splits:
         assert split.total_j == pytest.approx(curve.total_j, rel=1e-9, abs=1e-9)
         assert np.isfinite(split.energy_j).all()
         assert (split.energy_j >= -1e-9 * curve.total_j).all()
+    key = CellKey("m", "v", "closed-8", 1)
+    cells = PhaseCells(
+        keys=[key],
+        against=[()],
+        known=np.array([True]),
+        work=work.requests,
+        starts=np.array([0, requests.count]),
+        measured=requests.measured,
+        outside_work=np.full((1, 4), np.nan),
+        outside_known=np.array([np.nan]),
+        total_j=np.array([cell.total_j]),
+        idle_j=np.array([cell.idle_j]),
+    )
+    figures = phase_figures(cells, {("m", "v", ""): PhaseFit(COSTS, None, None)})
+    assert figures.values[0, :3].sum() == pytest.approx(curve.total_j, rel=1e-9, abs=1e-9)
+    assert (figures.request_j >= -1e-9 * curve.total_j).all()
     assert cell.busy_j.sum() + cell.idle_j == pytest.approx(curve.total_j, rel=1e-9, abs=1e-9)
     assert work.stretches.sum(axis=0) == pytest.approx(work.requests.sum(axis=0), rel=1e-9)
 
@@ -83,9 +99,9 @@ def test_a_token_is_a_share_of_its_step_and_attends_to_all_before_it() -> None:
         request(1, 10_500, 13_500, chunk_ns=[t * MS for t in alone], chunk_tokens=[1, 1, 1], prompt_tokens=7),
         request(2, 12_600, 14_500, chunk_ns=[t * MS for t in together], chunk_tokens=[1, 1], prompt_tokens=5),
     ]
-    found = work_of(columns(*rows), WINDOW, 10)
-    assert found.requests.tolist() == [[2.5, 3.0, 7.0, 7.0 + 8.0 + 9.0], [1.5, 2.0, 5.0, 5.0 + 6.0]]
-    assert found.stretches[:, 0].tolist() == [0, 1, 1, 1, 1, 0, 0, 0, 0, 0]
+    work = work_of(columns(*rows), WINDOW, 10)
+    assert work.requests.tolist() == [[2.5, 3.0, 7.0, 7.0 + 8.0 + 9.0], [1.5, 2.0, 5.0, 5.0 + 6.0]]
+    assert work.stretches[:, 0].tolist() == [0, 1, 1, 1, 1, 0, 0, 0, 0, 0]
 
 
 def test_a_prompt_counts_where_its_first_token_came_and_without_what_was_cached() -> None:
@@ -126,8 +142,8 @@ def test_known_costs_come_back_and_predict_the_load_that_was_left_out() -> None:
 
 def test_one_load_alone_or_too_little_of_it_is_not_identified() -> None:
     rng = np.random.default_rng(4)
-    one = cell("single-stream", rng, 1.0, 0.1, np.array([1.2, 0.03, 0.006, 0.0]))
-    fit = fit_phase([one])
+    single = cell("single-stream", rng, 1.0, 0.1, np.array([1.2, 0.03, 0.006, 0.0]))
+    fit = fit_phase([single])
     assert (fit.costs, fit.reason) == (None, "phase_not_identified")
     assert fit.condition is not None
     assert fit.condition > 60

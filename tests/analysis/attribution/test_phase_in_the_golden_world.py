@@ -30,13 +30,13 @@ def off(world: PhaseWorld, rule: str) -> dict[tuple[str, str], float]:
         (load, identity): value
         for load, identity, value in zip(table.load, table.request_id, table[f"energy_{rule}_j"], strict=True)
     }
-    found = {}
+    members_of = {}
     for load, truth in world.shapley_j.items():
         for name in CLASSES:
-            own = [identity for identity, of in world.class_of[load].items() if of == name]
-            charged = sum(joules[load, identity] for identity in own)
-            found[load, name] = charged / sum(truth[identity] for identity in own) - 1
-    return found
+            members = [identity for identity, of in world.class_of[load].items() if of == name]
+            charged = sum(joules[load, identity] for identity in members)
+            members_of[load, name] = charged / sum(truth[identity] for identity in members) - 1
+    return members_of
 
 
 def test_phase_is_within_5_percent_of_shapley_per_class_of_request_at_every_batch(world: PhaseWorld) -> None:

@@ -32,10 +32,10 @@ def test_in_flight_conserves_whatever_overlaps_straddles_or_has_no_length(
 ) -> None:
     start = np.array([sent for sent, _ in lives], dtype=np.int64)
     end = start + np.array([length for _, length in lives], dtype=np.int64)
-    one = curve(power)
-    split = in_flight(flights(start, end, WINDOW), [one])
-    assert split.total_j == pytest.approx(one.total_j, rel=1e-9, abs=1e-9)
-    assert (split.energy_j >= -1e-9 * one.total_j).all()
+    rising = curve(power)
+    split = in_flight(flights(start, end, WINDOW), [rising])
+    assert split.total_j == pytest.approx(rising.total_j, rel=1e-9, abs=1e-9)
+    assert (split.energy_j >= -1e-9 * rising.total_j).all()
     outside = (end <= WINDOW.start_ns) | (start >= WINDOW.end_ns)
     assert (split.energy_j[outside] == 0).all()
 

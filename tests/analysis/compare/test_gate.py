@@ -33,7 +33,7 @@ def ratio(value: float, lo: float, hi: float) -> RatioEstimate:
 
 
 def outcomes(found: Gate) -> list[Outcome]:
-    return [one.outcome for one in found.verdicts]
+    return [verdict.outcome for verdict in found.verdicts]
 
 
 @pytest.mark.parametrize(
@@ -56,15 +56,15 @@ def test_joules_that_rose_by_more_than_the_bound_are_worse(
 
 @pytest.mark.parametrize(("strict", "outcome"), [(False, Outcome.WORSE), (True, Outcome.WORSE)])
 def test_a_rate_that_fell_is_worse(strict: bool, outcome: Outcome) -> None:
-    found = gate(of(ratio(0.9, 0.88, 0.93), metric="request_rate"), "request_rate", 0.05, strict=strict)
-    (verdict,) = found.verdicts
+    gated = gate(of(ratio(0.9, 0.88, 0.93), metric="request_rate"), "request_rate", 0.05, strict=strict)
+    (verdict,) = gated.verdicts
     assert verdict.outcome is outcome
     assert (verdict.worse_by, verdict.lo, verdict.hi) == pytest.approx((0.1, 0.07, 0.12))
 
 
 def test_a_rate_that_rose_is_not_worse() -> None:
-    found = gate(of(ratio(1.3, 1.2, 1.4), metric="request_rate"), "request_rate", 0.05, strict=True)
-    assert found.outcome is Outcome.WITHIN
+    gated = gate(of(ratio(1.3, 1.2, 1.4), metric="request_rate"), "request_rate", 0.05, strict=True)
+    assert gated.outcome is Outcome.WITHIN
 
 
 def test_tasks_that_are_no_longer_solved_are_worse_by_the_difference() -> None:
@@ -83,9 +83,9 @@ def test_one_condition_that_is_worse_is_enough_and_one_that_is_not_known_keeps_t
 
 
 def test_a_condition_that_the_later_run_lacks_is_not_known_and_no_condition_at_all_neither() -> None:
-    found = gate(of(ratio(1, 0.99, 1.01), missing=1), "j_per_request", 0.05, strict=False)
-    assert outcomes(found) == [Outcome.WITHIN, Outcome.UNKNOWN]
-    assert found.verdicts[1].reasons == ("not_in_both",)
+    gated = gate(of(ratio(1, 0.99, 1.01), missing=1), "j_per_request", 0.05, strict=False)
+    assert outcomes(gated) == [Outcome.WITHIN, Outcome.UNKNOWN]
+    assert gated.verdicts[1].reasons == ("not_in_both",)
     assert gate(of(), "j_per_request", 0.05, strict=False).outcome is Outcome.UNKNOWN
 
 
@@ -93,11 +93,11 @@ def test_runs_that_were_asked_other_things_are_not_set_against_each_other() -> N
     comparison = of(ratio(2, 1.9, 2.1))
     (beside,) = comparison.others
     asked = (Change("prompts.max_tokens", 128, 256),)
-    found = gate(
+    gated = gate(
         replace(comparison, others=(replace(beside, asked=asked),)), "j_per_request", 0.05, strict=False
     )
-    assert found.outcome is Outcome.UNKNOWN
-    assert found.verdicts[0].reasons == ("asked_differently",)
+    assert gated.outcome is Outcome.UNKNOWN
+    assert gated.verdicts[0].reasons == ("asked_differently",)
 
 
 def test_a_bound_is_a_percentage_and_a_metric_has_a_worse_side() -> None:

@@ -20,18 +20,18 @@ def figure(model: str, quantisation: str, tokens: int = 128) -> Any:
 
 
 def test_all_its_runs_are_read_and_its_totals_add_up() -> None:
-    assert sum(one.runs for one in FIGURES.values()) == 192
-    for one in FIGURES.values():
-        assert one.recomputed_wh == pytest.approx(one.total_wh, rel=2e-4)
+    assert sum(paper.runs for paper in FIGURES.values()) == 192
+    for paper in FIGURES.values():
+        assert paper.recomputed_wh == pytest.approx(paper.total_wh, rel=2e-4)
 
 
 def test_its_published_increases_are_shares_of_the_quantised_total() -> None:
-    quantised = [one for name, one in FIGURES.items() if name.quantisation != "none"]
+    quantised = [paper for name, paper in FIGURES.items() if name.quantisation != "none"]
     assert len(quantised) == 8
-    shares = [one.total_share or 0.0 for one in quantised]
+    shares = [paper.total_share or 0.0 for paper in quantised]
     assert min(shares) == pytest.approx(0.19, abs=0.005)
     assert max(shares) == pytest.approx(0.73, abs=0.005)
-    assert max(one.total_change or 0.0 for one in quantised) == pytest.approx(2.72, abs=0.005)
+    assert max(paper.total_change or 0.0 for paper in quantised) == pytest.approx(2.72, abs=0.005)
 
 
 def test_the_boundary_decides_the_sign_of_its_four_bit_figure() -> None:
@@ -69,10 +69,10 @@ def test_the_papers_total_is_gpu_and_packages_and_45_watts() -> None:
         row("requests_in_window", 10.0),
         row("window_s", 20.0),
     ]
-    found = {one["metric"]: one for one in paper_total_rows(rows)}
-    assert found["paper_total_j_per_request"]["value"] == pytest.approx((1000 + 500 + 45 * 20) / 10)
-    assert found["paper_outside_share"]["value"] == pytest.approx(1400 / 2400)
-    assert found["paper_total_j_per_request"]["boundary"] is None
+    totals = {total["metric"]: total for total in paper_total_rows(rows)}
+    assert totals["paper_total_j_per_request"]["value"] == pytest.approx((1000 + 500 + 45 * 20) / 10)
+    assert totals["paper_outside_share"]["value"] == pytest.approx(1400 / 2400)
+    assert totals["paper_total_j_per_request"]["boundary"] is None
 
 
 def test_without_packages_there_is_no_view_and_an_invalid_half_makes_it_invalid() -> None:
@@ -80,5 +80,5 @@ def test_without_packages_there_is_no_view_and_an_invalid_half_makes_it_invalid(
     gpu = row("energy_gross_j", 1000.0, "gpu", "nvml")
     assert paper_total_rows([gpu, *rest]) == []
     assert paper_total_rows([gpu, row("energy_gross_j", 5.0, "cpu", "modelled"), *rest]) == []
-    for one in paper_total_rows([gpu, row("energy_gross_j", None, "cpu", "rapl"), *rest]):
-        assert (one["value"], one["valid"], one["reasons"]) == (None, False, ["power_gap"])
+    for total in paper_total_rows([gpu, row("energy_gross_j", None, "cpu", "rapl"), *rest]):
+        assert (total["value"], total["valid"], total["reasons"]) == (None, False, ["power_gap"])

@@ -40,7 +40,11 @@ def comparison(worlds: tuple[World, World]) -> Comparison:
 
 
 def one_of(comparison: Comparison, variant: str, load: str, metric: str = "j_per_request") -> Difference:
-    (found,) = (one for one in comparison.of(metric) if (one.variant, one.load) == (variant, load))
+    (found,) = (
+        difference
+        for difference in comparison.of(metric)
+        if (difference.variant, difference.load) == (variant, load)
+    )
     return found
 
 
@@ -51,16 +55,20 @@ def test_the_ratio_is_that_of_the_true_joules(
     for variant in VARIANTS:
         truths = []
         for world in worlds:
-            own = [truth for key, truth in world.truth.items() if (key.variant, key.load) == (variant, load)]
-            truths.append(math.exp(sum(math.log(one.j_per_request) for one in own) / len(own)))
-        found = one_of(comparison, variant, load).estimate
-        assert found.ratio == pytest.approx(truths[1] / truths[0], rel=0.02)
-        assert found.ratio is not None
-        assert found.lo is not None
-        assert found.hi is not None
-        assert found.lo <= found.ratio <= found.hi
-        assert (found.lo <= 1 <= found.hi) == (variant == "int8-bnb")
-        assert found.hi / found.lo < 1.1  # each block met the same arrivals in both runs
+            truths_of = [
+                truth for key, truth in world.truth.items() if (key.variant, key.load) == (variant, load)
+            ]
+            truths.append(
+                math.exp(sum(math.log(truth.j_per_request) for truth in truths_of) / len(truths_of))
+            )
+        estimate = one_of(comparison, variant, load).estimate
+        assert estimate.ratio == pytest.approx(truths[1] / truths[0], rel=0.02)
+        assert estimate.ratio is not None
+        assert estimate.lo is not None
+        assert estimate.hi is not None
+        assert estimate.lo <= estimate.ratio <= estimate.hi
+        assert (estimate.lo <= 1 <= estimate.hi) == (variant == "int8-bnb")
+        assert estimate.hi / estimate.lo < 1.1  # each block met the same arrivals in both runs
 
 
 def test_what_nothing_changed_is_said_to_be_no_difference_that_can_be_seen(comparison: Comparison) -> None:
@@ -99,11 +107,11 @@ def test_who_measured_when_is_no_difference_but_another_driver_is(tmp_path: Path
         sessions = [{"begun": f"2026-01-0{number + 1}", "boot_id": str(number), "changed": []}]
         write_json(run.manifest, {**manifest, "sessions": sessions, "git": {"commit": str(number)}})
     write_json(runs[1].manifest, {**read_json(runs[1].manifest), "repeats": {"seed": 20}})
-    assert [one.field for one in compare(runs).others[0].machine] == ["git.commit"]
+    assert [difference.field for difference in compare(runs).others[0].machine] == ["git.commit"]
     manifest = read_json(runs[1].manifest)
     manifest["sessions"].append({"begun": "2026-01-03", "boot_id": "3", "changed": ["gpus: driver"]})
     write_json(runs[1].manifest, manifest)
-    assert "sessions" in [one.field for one in compare(runs).others[0].machine]
+    assert "sessions" in [difference.field for difference in compare(runs).others[0].machine]
 
 
 def test_the_gains_of_two_boards_stand_beside_the_ratio_and_that_of_one_cancels(
@@ -148,7 +156,9 @@ def test_the_gains_of_two_boards_stand_beside_the_ratio_and_that_of_one_cancels(
 
 
 def test_of_a_meter_of_unknown_gain_no_figure_is_made_up_and_of_an_estimate_nothing_is_said() -> None:
-    rapl = Results(MeterKey("cpu", "rapl"), (), (), (), tuple(_gain_row(one) for one in (None, 0.05)))
+    rapl = Results(
+        MeterKey("cpu", "rapl"), (), (), (), tuple(_gain_row(half_width) for half_width in (None, 0.05))
+    )
     pair, contexts = MeterKey("cpu", "rapl"), (Context(), Context())
     gains = gains_beside(contexts, (rapl, rapl), pair)
     assert gains is not None
@@ -171,9 +181,9 @@ def test_gains_cancel_where_every_cell_had_all_boards_and_not_where_cells_were_s
     def same(first: Study, second: Study, *, boards: int = 2) -> bool | None:
         manifest = {"gpus": gpus["gpus"][:boards]}
         contexts = Context(first, manifest), Context(second, manifest)
-        found = gains_beside(contexts, (results, results), MeterKey("gpu", "nvml"))
-        assert found is not None
-        return found.same_boards
+        gains = gains_beside(contexts, (results, results), MeterKey("gpu", "nvml"))
+        assert gains is not None
+        return gains.same_boards
 
     assert same(study, study) is True
     assert same(study, spread) is None
@@ -194,8 +204,8 @@ def test_one_setting_of_a_board_is_named_with_both_its_values(tmp_path: Path) ->
     changed = {**board, "power_limit_w": 690.0, "ecc": False}
     write_json(runs[0].manifest, {**read_json(runs[0].manifest), "gpus": [board, board]})
     write_json(runs[1].manifest, {**read_json(runs[1].manifest), "gpus": [board, changed]})
-    found = compare(runs).others[0].machine
-    assert {one.field: one.words for one in found} == {
+    differences = compare(runs).others[0].machine
+    assert {difference.field: difference.words for difference in differences} == {
         "gpus.1.power_limit_w": ("700.0", "690.0"),
         "gpus.1.ecc": ("True", "False"),
     }
@@ -225,9 +235,13 @@ def test_joules_of_different_boundaries_are_never_set_against_each_other(tmp_pat
     modelled = World(tmp_path / "modelled", variants=("bf16",), sensor=sensor).build()
     found = compare([measured.run, modelled.run])
     assert found.pair is None
-    joules = [one for one in found.differences if one.metric in ("j_per_request", "power_mean_w")]
+    joules = [
+        difference
+        for difference in found.differences
+        if difference.metric in ("j_per_request", "power_mean_w")
+    ]
     assert joules
-    assert all(one.estimate.reasons == ("no_common_boundary",) for one in joules)
+    assert all(difference.estimate.reasons == ("no_common_boundary",) for difference in joules)
     assert one_of(found, "bf16", "closed-8", "request_rate").estimate.ratio == pytest.approx(1)
     page = write_comparison(found, tmp_path / "page.html")
     assert "No joules are compared." in page.read_text(encoding="utf-8")
@@ -294,7 +308,9 @@ def test_another_board_makes_no_headline_and_the_same_one_does(
         for name in ("one", "two")
     ]
     found = compare(runs)
-    assert [(one.field, *one.words) for one in found.others[0].asked] == [("boards", "GPU-one", "GPU-two")]
+    assert [(difference.field, *difference.words) for difference in found.others[0].asked] == [
+        ("boards", "GPU-one", "GPU-two")
+    ]
     assert answer_lines(found) == []
     assert comparison.others[0].asked == ()
     assert answer_lines(comparison)
@@ -318,11 +334,11 @@ def test_an_engine_that_others_started_has_no_interval_but_the_variant_beside_it
     study["remote"] = {"int8-bnb": {"url": "http://127.0.0.1:1"}}  # in one of the two
     runs[1].study.write_text(yaml.safe_dump(study), encoding="utf-8")
     found = compare(runs)
-    far, own = (one_of(found, variant, "single-stream").estimate for variant in ("int8-bnb", "bf16"))
+    far, near = (one_of(found, variant, "single-stream").estimate for variant in ("int8-bnb", "bf16"))
     assert (far.lo, far.hi, far.reasons) == (None, None, ("one_engine_start",))
-    assert own.lo is not None
+    assert near.lo is not None
     rates = [one_of(found, variant, "single-stream", "request_rate").estimate for variant in VARIANTS]
-    assert [one.reasons for one in rates] == [("blocks_agree",), ("blocks_agree", "one_engine_start")]
+    assert [rate.reasons for rate in rates] == [("blocks_agree",), ("blocks_agree", "one_engine_start")]
     page = write_comparison(found, tmp_path / "page.html").read_text(encoding="utf-8")
     assert "nor where all blocks of a variant had one engine start or an engine that others started" in page
 
@@ -354,7 +370,7 @@ def test_the_command_prints_json_and_writes_the_page(worlds: tuple[World, World]
     told = json.loads(done.stdout)
     assert (tmp_path / "c.html").is_file()
     assert (told["reference"], told["boundary"], told["source"]) == ("first", "gpu", "nvml")
-    assert {"j_per_request", PASSED} <= {one["metric"] for one in told["differences"]}
+    assert {"j_per_request", PASSED} <= {difference["metric"] for difference in told["differences"]}
 
 
 def test_in_a_pipe_no_figure_of_the_table_is_cut_off_or_folded(
@@ -388,8 +404,8 @@ def test_welch_holds_its_coverage_where_the_two_runs_spread_differently() -> Non
     held = 0
     for _ in range(2000):
         values, references = np.exp(rng.normal(0.3, 0.05, 3)), np.exp(rng.normal(0.1, 0.01, 6))
-        found = unpaired_ratio(list(values), list(references))
-        assert found.lo is not None
-        assert found.hi is not None
-        held += found.lo <= math.exp(0.2) <= found.hi
+        ratio = unpaired_ratio(list(values), list(references))
+        assert ratio.lo is not None
+        assert ratio.hi is not None
+        held += ratio.lo <= math.exp(0.2) <= ratio.hi
     assert 0.93 <= held / 2000 <= 0.97

@@ -75,7 +75,7 @@ def comparison(run: RunDir) -> PaperComparison:
 
 
 def row_of(comparison: PaperComparison, variant: str, view: str) -> PaperRow:
-    (found,) = (one for one in comparison.rows if (one.variant, one.view) == (variant, view))
+    (found,) = (row for row in comparison.rows if (row.variant, row.view) == (variant, view))
     return found
 
 
@@ -118,15 +118,15 @@ def test_both_sides_are_what_they_are_known_to_be(comparison: PaperComparison) -
 def test_the_ratio_of_effects_has_the_error_of_three_means() -> None:
     numerators, denominators = [2.0, 2.2, 2.1], [1.0, 1.05, 1.01]
     values, references = [3.0, 3.3, 3.2, 3.1], [2.0, 2.2, 2.1, 2.05, 1.9]
-    found = effect_ratio(numerators, denominators, values, references)
+    effect = effect_ratio(numerators, denominators, values, references)
     parts = [np.log(numerators) - np.log(denominators), np.log(values), np.log(references)]
     errors = [part.var(ddof=1) / part.size for part in parts]
     freedom = sum(errors) ** 2 / sum(e**2 / (p.size - 1) for e, p in zip(errors, parts, strict=True))
     centre = parts[0].mean() - parts[1].mean() + parts[2].mean()
     lo, hi = np.exp(scipy.stats.t.interval(0.95, freedom, centre, np.sqrt(sum(errors))))
-    assert [found.ratio, found.lo, found.hi] == pytest.approx([np.exp(centre), lo, hi])
+    assert [effect.ratio, effect.lo, effect.hi] == pytest.approx([np.exp(centre), lo, hi])
     apart = paired_ratio(numerators, denominators), unpaired_ratio(values, references)
-    assert found.ratio == pytest.approx((apart[0].ratio or 0) / (apart[1].ratio or 1))
+    assert effect.ratio == pytest.approx((apart[0].ratio or 0) / (apart[1].ratio or 1))
     assert effect_ratio([], [], values, references).reasons == ("no_valid_block",)
     assert effect_ratio(numerators[:2], denominators[:2], values, references).reasons == ("too_few_blocks",)
 
@@ -138,8 +138,8 @@ def test_the_interval_of_the_ratio_of_effects_covers_as_often_as_it_says() -> No
         base = np.exp(rng.normal(0, 0.2, 3))
         ours = base * np.exp(rng.normal(0.3, 0.02, 3))
         theirs, original = np.exp(rng.normal(0.3, 0.03, 5)), np.exp(rng.normal(0, 0.03, 5))
-        found = effect_ratio(ours.tolist(), base.tolist(), theirs.tolist(), original.tolist())
-        held += (found.lo or 9.0) <= 1 <= (found.hi or 0.0)
+        effect = effect_ratio(ours.tolist(), base.tolist(), theirs.tolist(), original.tolist())
+        held += (effect.lo or 9.0) <= 1 <= (effect.hi or 0.0)
     assert 0.93 < held / tries < 0.985
 
 

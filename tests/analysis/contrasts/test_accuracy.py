@@ -53,15 +53,15 @@ def test_a_variant_that_loses_ten_tasks_is_found_and_told_with_all_its_figures()
         answers("bf16", "single-stream", 1, [1] * TASKS, texts),
         answers("nf4-bnb", "single-stream", 1, [1] * 10 + [0] * 10, texts),
     ]
-    found = metrics(accuracy_contrast_rows(cells, Context(STUDY)), "accuracy_vs_baseline", "nf4-bnb")
+    values = metrics(accuracy_contrast_rows(cells, Context(STUDY)), "accuracy_vs_baseline", "nf4-bnb")
     name = "pass_at_1_plus_difference"
-    assert found[name]["value"] == -0.5
-    assert found[name]["interval_kind"] == "tasks"
-    assert found[f"{name}_p"]["value"] == pytest.approx(2 / 2**10)
-    assert found[f"{name}_p_mcnemar"]["value"] == pytest.approx(2 / 2**10)
-    assert found[f"{name}_p_holm"]["value"] == pytest.approx(2 / 2**10)
-    assert found[f"{name}_smallest_visible"]["value"] == pytest.approx(0.32, abs=0.01)
-    assert found[name]["boundary"] is None
+    assert values[name]["value"] == -0.5
+    assert values[name]["interval_kind"] == "tasks"
+    assert values[f"{name}_p"]["value"] == pytest.approx(2 / 2**10)
+    assert values[f"{name}_p_mcnemar"]["value"] == pytest.approx(2 / 2**10)
+    assert values[f"{name}_p_holm"]["value"] == pytest.approx(2 / 2**10)
+    assert values[f"{name}_smallest_visible"]["value"] == pytest.approx(0.32, abs=0.01)
+    assert values[name]["boundary"] is None
 
 
 def test_answers_that_differ_between_loads_stand_beside_those_that_differ_between_repeats() -> None:
@@ -70,12 +70,12 @@ def test_answers_that_differ_between_loads_stand_beside_those_that_differ_betwee
         cells.append(answers("bf16", "single-stream", block, [1] * TASKS, ["a"] * TASKS))
         changed = ["b"] * 5 + ["a"] * 14 + [f"{block}"]  # five differ by the load, one by chance
         cells.append(answers("bf16", "closed-8", block, [1] * TASKS, changed))
-    found = metrics(accuracy_contrast_rows(cells, Context(STUDY)), "accuracy_vs_single", "bf16")
-    assert found["flips_between_loads"]["value"] == 6 / 20
-    assert found["flips_between_repeats"]["value"] == 1 / 20
-    assert found["flips_between_repeats_single"]["value"] == 0.0
-    assert found["flips_between_loads"]["blocks"] == 3
-    assert found["pass_at_1_plus_difference_p_mcnemar"]["reasons"] == ["several_samples"]
+    values = metrics(accuracy_contrast_rows(cells, Context(STUDY)), "accuracy_vs_single", "bf16")
+    assert values["flips_between_loads"]["value"] == 6 / 20
+    assert values["flips_between_repeats"]["value"] == 1 / 20
+    assert values["flips_between_repeats_single"]["value"] == 0.0
+    assert values["flips_between_loads"]["blocks"] == 3
+    assert values["pass_at_1_plus_difference_p_mcnemar"]["reasons"] == ["several_samples"]
 
 
 def test_one_block_has_no_repeats_and_ungraded_answers_no_difference() -> None:
@@ -88,15 +88,15 @@ def test_one_block_has_no_repeats_and_ungraded_answers_no_difference() -> None:
         batched.accuracy.samples,
         "not_graded",
     )
-    found = metrics(
+    values = metrics(
         accuracy_contrast_rows([single, Answers(batched.key, nothing, batched.prints)], Context(STUDY)),
         "accuracy_vs_single",
         "bf16",
     )
-    assert found["flips_between_loads"]["value"] == 0.0
-    assert found["flips_between_repeats"]["reasons"] == ["too_few_blocks"]
-    assert found["pass_at_1_plus_difference"]["value"] is None
-    assert found["pass_at_1_plus_difference"]["reasons"] == ["not_graded"]
+    assert values["flips_between_loads"]["value"] == 0.0
+    assert values["flips_between_repeats"]["reasons"] == ["too_few_blocks"]
+    assert values["pass_at_1_plus_difference"]["value"] is None
+    assert values["pass_at_1_plus_difference"]["reasons"] == ["not_graded"]
 
 
 def test_mcnemar_is_the_binomials() -> None:

@@ -39,40 +39,40 @@ def world(root: Path, more: float, slots: int = 2) -> RunDir:
 
 
 def row(run: RunDir, metric: str = "j_per_request") -> dict[str, Any]:
-    [found] = [one for one in read_table(run, "neighbours").to_pylist() if one["metric"] == metric]
+    [found] = [line for line in read_table(run, "neighbours").to_pylist() if line["metric"] == metric]
     return dict(found)
 
 
 def test_a_disturbance_of_eight_per_cent_is_found_and_said(tmp_path: Path) -> None:
     run = world(tmp_path, 1.08)
-    found = row(run)
-    assert found["value"] == pytest.approx(1.08, rel=0.01)
-    assert found["lo"] > 1
-    assert found["reasons"] == ["neighbours_disturb"]
-    assert found["overlap"] > 0.5
-    assert found["beside"] / found["alone"] == pytest.approx(1.08, rel=0.01)
+    line = row(run)
+    assert line["value"] == pytest.approx(1.08, rel=0.01)
+    assert line["lo"] > 1
+    assert line["reasons"] == ["neighbours_disturb"]
+    assert line["overlap"] > 0.5
+    assert line["beside"] / line["alone"] == pytest.approx(1.08, rel=0.01)
     assert row(run, "output_token_rate")["value"] == pytest.approx(1, rel=1e-9), (
         "it draws more, and is no slower"
     )
     page = page_of(run)
     assert "they disturb each other" in page
     assert "beside others" in page
-    assert not [one for one in verify(run).findings if one.kind == "table_differs"]
+    assert not [finding for finding in verify(run).findings if finding.kind == "table_differs"]
 
 
 def test_where_nothing_differs_no_disturbance_is_claimed(tmp_path: Path) -> None:
     run = world(tmp_path, 1.0)
-    found = row(run)
-    assert found["value"] == pytest.approx(1, rel=0.01)
-    assert "neighbours_disturb" not in found["reasons"]
+    line = row(run)
+    assert line["value"] == pytest.approx(1, rel=0.01)
+    assert "neighbours_disturb" not in line["reasons"]
     assert "no disturbance was seen" in page_of(run)
 
 
 def test_with_nobody_beside_it_a_cell_says_nothing_of_neighbours(tmp_path: Path) -> None:
     run = world(tmp_path, 1.08, slots=1)
-    found = row(run)
-    assert (found["value"], found["valid"], found["blocks"]) == (None, False, 0)
-    assert "neighbours_idle" in found["reasons"]
+    line = row(run)
+    assert (line["value"], line["valid"], line["blocks"]) == (None, False, 0)
+    assert "neighbours_idle" in line["reasons"]
     assert "is not known" in page_of(run)
 
 
@@ -82,7 +82,7 @@ def test_a_changed_check_is_found_by_verify_and_a_removed_one_leaves_no_table(tm
     key = CellKey(MODEL_NAME, "bf16", "closed-8", 1)
     other = CellKey(MODEL_NAME, "bf16", "closed-8", 2)
     (alone.cell(key) / "power.parquet").write_bytes((alone.cell(other) / "power.parquet").read_bytes())
-    assert {one.where for one in verify(run).findings if one.kind == "table_differs"} == {
+    assert {finding.where for finding in verify(run).findings if finding.kind == "table_differs"} == {
         str(run.table("neighbours"))
     }
     for found in list(alone.finished_cells()):
@@ -118,17 +118,20 @@ def test_overlap_equals_a_count_of_instants() -> None:
                 rng.choice("ab"), None, start, start + rng.randrange(1, 30)
             )
         key = CellKey("m", "v", "l", 0)
-        own = windows[key]
+        mine = windows[key]
         busy = sum(
-            any(one.node != own.node and one.start_ns <= t < one.end_ns for one in windows.values())
-            for t in range(own.start_ns, own.end_ns)
+            any(
+                window.node != mine.node and window.start_ns <= t < window.end_ns
+                for window in windows.values()
+            )
+            for t in range(mine.start_ns, mine.end_ns)
         )
-        assert overlap(key, windows) == pytest.approx(busy / (own.end_ns - own.start_ns))
+        assert overlap(key, windows) == pytest.approx(busy / (mine.end_ns - mine.start_ns))
 
 
 def test_rows_are_of_boundaries_that_both_have(tmp_path: Path) -> None:
     run = world(tmp_path, 1.0)
     rows = read_table(run, "cells").to_pylist()
-    elsewhere = [{**one, "boundary": "node"} if one["boundary"] else one for one in rows]
-    found = neighbour_rows(rows, elsewhere, windows_of(run))
-    assert {one["metric"] for one in found} == {"output_token_rate", "ttft_p50_ms", "e2e_p50_ms"}
+    elsewhere = [{**line, "boundary": "node"} if line["boundary"] else line for line in rows]
+    neighbours = neighbour_rows(rows, elsewhere, windows_of(run))
+    assert {line["metric"] for line in neighbours} == {"output_token_rate", "ttft_p50_ms", "e2e_p50_ms"}

@@ -51,12 +51,12 @@ def test_the_difference_of_nodes_is_found_and_is_in_no_contrast_within_a_block(t
     built = world(tmp_path, by_block)
     analyze(built.run)
     table = read_table(built.run, "nodes").to_pylist()
-    found = {row["node"]: row for row in table if row["metric"] == "node_ratio"}
+    ratios = {row["node"]: row for row in table if row["metric"] == "node_ratio"}
     mean = float(np.exp(np.mean(np.log(list(NODES.values())))))
     for name, more in NODES.items():
-        assert found[name]["value"] == pytest.approx(more / mean, rel=0.02)
-        assert found[name]["lo"] < found[name]["value"] < found[name]["hi"]
-        assert found[name]["blocks"] == 2
+        assert ratios[name]["value"] == pytest.approx(more / mean, rel=0.02)
+        assert ratios[name]["lo"] < ratios[name]["value"] < ratios[name]["hi"]
+        assert ratios[name]["blocks"] == 2
     idle = {row["node"]: row["value"] for row in table if row["metric"] == "power_idle_w"}
     assert idle["n2"] / idle["n1"] == pytest.approx(1.12, rel=0.01)
     contrast = ratio(built.run)
@@ -66,7 +66,7 @@ def test_the_difference_of_nodes_is_found_and_is_in_no_contrast_within_a_block(t
     drift = [row for row in read_table(built.run, "contrasts").to_pylist() if row["contrast"] == "drift"]
     assert drift == [], "blocks on several nodes are no sequence in time"
     assert "The nodes:" in page_of(built.run)
-    assert not [one for one in verify(built.run).findings if one.kind == "table_differs"]
+    assert not [finding for finding in verify(built.run).findings if finding.kind == "table_differs"]
 
 
 def test_a_block_that_was_split_between_nodes_is_left_out(tmp_path: Path) -> None:

@@ -63,17 +63,17 @@ def test_blocks_with_a_start_each_give_what_they_always_gave() -> None:
 
 def test_three_starts_give_an_interval_with_two_degrees_of_freedom() -> None:
     logs = [0.1, 0.12, 0.2, 0.22, 0.3, 0.32]
-    found = ratio_over_starts(np.exp(logs).tolist(), [1.0] * 6, [0, 0, 1, 1, 2, 2])
+    ratio = ratio_over_starts(np.exp(logs).tolist(), [1.0] * 6, [0, 0, 1, 1, 2, 2])
     same = paired_ratio(np.exp([0.11, 0.21, 0.31]).tolist(), [1.0] * 3)
-    assert (found.lo, found.hi, found.p) == pytest.approx((same.lo, same.hi, same.p))
-    assert (found.blocks, found.freedom, found.kind, found.reasons) == (6, 2, "starts", ())
+    assert (ratio.lo, ratio.hi, ratio.p) == pytest.approx((same.lo, same.hi, same.p))
+    assert (ratio.blocks, ratio.freedom, ratio.kind, ratio.reasons) == (6, 2, "starts", ())
 
 
 def test_one_start_gives_an_interval_of_its_own_kind_and_no_p() -> None:
-    found = ratio_over_starts([1.1, 1.2, 1.3], [1.0] * 3, [0, 0, 0])
+    ratio = ratio_over_starts([1.1, 1.2, 1.3], [1.0] * 3, [0, 0, 0])
     same = paired_ratio([1.1, 1.2, 1.3], [1.0] * 3)
-    assert (found.lo, found.hi) == pytest.approx((same.lo, same.hi))
-    assert (found.kind, found.p, found.reasons) == ("these_starts", None, ("one_engine_start",))
+    assert (ratio.lo, ratio.hi) == pytest.approx((same.lo, same.hi))
+    assert (ratio.kind, ratio.p, ratio.reasons) == ("these_starts", None, ("one_engine_start",))
 
 
 @pytest.mark.parametrize(
@@ -81,8 +81,8 @@ def test_one_start_gives_an_interval_of_its_own_kind_and_no_p() -> None:
     [([0, 0], ("too_few_blocks", "one_engine_start")), ([0, 0, 1], ("too_few_blocks", "too_few_starts"))],
 )
 def test_too_few_blocks_give_none(starts: list[int], reasons: tuple[str, ...]) -> None:
-    found = ratio_over_starts([1.1, 1.2, 1.3][: len(starts)], [1.0] * len(starts), starts)
-    assert (found.lo, found.reasons) == (None, reasons)
+    ratio = ratio_over_starts([1.1, 1.2, 1.3][: len(starts)], [1.0] * len(starts), starts)
+    assert (ratio.lo, ratio.reasons) == (None, reasons)
 
 
 def test_blocks_of_a_start_become_one_value() -> None:
@@ -109,7 +109,7 @@ def contrasts(
     ).build()  # fmt: skip
     analyze(world.run)
     table = read_table(world.run, "contrasts").to_pylist()
-    rows = [one for one in table if one["metric"] == "j_per_request_ratio" and one["valid"]]
+    rows = [row for row in table if row["metric"] == "j_per_request_ratio" and row["valid"]]
     assert len(rows) == 2
     return {
         (row["variant"], row["load"]): (np.log(row["value"]), np.log((row["hi"] or 0.1) / row["value"]))

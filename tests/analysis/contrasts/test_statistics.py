@@ -19,24 +19,24 @@ from analysis.contrasts.statistics import (
 
 
 def test_the_interval_is_student_t_on_log_ratios() -> None:
-    found = paired_ratio([2.0, 4.0, 8.0], [1.0, 1.0, 1.0])
+    ratio = paired_ratio([2.0, 4.0, 8.0], [1.0, 1.0, 1.0])
     half = 4.302653 * np.log(2) / np.sqrt(3)  # t(2) at 97.5 %, sd of log(2, 4, 8) is log 2
-    assert found.ratio == pytest.approx(4.0)
-    assert found.lo == pytest.approx(4 * np.exp(-half), rel=1e-6)
-    assert found.hi == pytest.approx(4 * np.exp(half), rel=1e-6)
-    assert found.reasons == ()
+    assert ratio.ratio == pytest.approx(4.0)
+    assert ratio.lo == pytest.approx(4 * np.exp(-half), rel=1e-6)
+    assert ratio.hi == pytest.approx(4 * np.exp(half), rel=1e-6)
+    assert ratio.reasons == ()
 
 
 def test_below_three_blocks_there_is_a_ratio_and_a_reason_but_no_interval() -> None:
-    found = paired_ratio([2.0, 8.0], [1.0, 1.0])
-    assert found.ratio == pytest.approx(4.0)
-    assert (found.lo, found.hi) == (None, None)
-    assert found.reasons == ("too_few_blocks",)
+    ratio = paired_ratio([2.0, 8.0], [1.0, 1.0])
+    assert ratio.ratio == pytest.approx(4.0)
+    assert (ratio.lo, ratio.hi) == (None, None)
+    assert ratio.reasons == ("too_few_blocks",)
 
 
 def test_of_no_block_there_is_no_ratio() -> None:
-    found = paired_ratio([], [])
-    assert (found.ratio, found.blocks, found.reasons) == (None, 0, ("no_valid_block",))
+    ratio = paired_ratio([], [])
+    assert (ratio.ratio, ratio.blocks, ratio.reasons) == (None, 0, ("no_valid_block",))
 
 
 STUDIES = 10_000
@@ -52,9 +52,9 @@ def coverage(logs: Floats, truth: float) -> float:
 def test_95_percent_intervals_hold_the_truth_in_94_to_96_percent_of_10000_studies(blocks: int) -> None:
     logs = np.random.default_rng(7).normal(0.3, 0.05, (STUDIES, blocks))
     assert 0.94 <= coverage(logs, 0.3) <= 0.96
-    one = paired_ratio(np.exp(logs[0]).tolist(), [1.0] * blocks)  # what a study gets is the same interval
+    first = paired_ratio(np.exp(logs[0]).tolist(), [1.0] * blocks)  # what a study gets is the same interval
     centre, half = student_t(logs[:1])
-    assert (one.lo, one.hi) == pytest.approx((np.exp(centre - half)[0], np.exp(centre + half)[0]))
+    assert (first.lo, first.hi) == pytest.approx((np.exp(centre - half)[0], np.exp(centre + half)[0]))
 
 
 def test_drift_common_to_both_sides_cancels_within_blocks_and_drift_of_one_side_does_not() -> None:
@@ -69,7 +69,7 @@ def test_drift_common_to_both_sides_cancels_within_blocks_and_drift_of_one_side_
 def test_a_difference_that_is_called_visible_is_seen_in_80_of_100_studies(blocks: int) -> None:
     rng = np.random.default_rng(9)
     spread = rng.normal(0.0, 0.05, (400, blocks))
-    promised = np.array([minimum_detectable(one) for one in spread])
+    promised = np.array([minimum_detectable(half_width) for half_width in spread])
     effect = float(np.sqrt(np.mean(np.square(promised / spread.std(axis=1, ddof=1))))) * 0.05
     logs = rng.normal(effect, 0.05, (STUDIES, blocks))
     centre, half = student_t(logs)
@@ -79,11 +79,11 @@ def test_a_difference_that_is_called_visible_is_seen_in_80_of_100_studies(blocks
 def test_p_is_below_5_percent_exactly_where_the_interval_leaves_out_1() -> None:
     rng = np.random.default_rng(10)
     for logs in rng.normal(0.05, 0.05, (200, 4)):
-        found = paired_ratio(np.exp(logs).tolist(), [1.0] * 4)
-        assert found.p is not None
-        assert found.lo is not None
-        assert found.hi is not None
-        assert (found.p < 0.05) == (not found.lo <= 1 <= found.hi)
+        ratio = paired_ratio(np.exp(logs).tolist(), [1.0] * 4)
+        assert ratio.p is not None
+        assert ratio.lo is not None
+        assert ratio.hi is not None
+        assert (ratio.p < 0.05) == (not ratio.lo <= 1 <= ratio.hi)
 
 
 def test_holm_is_holms() -> None:
@@ -104,7 +104,7 @@ def test_holm_finds_nothing_where_there_is_nothing_in_95_of_100_families(count: 
 def test_blocks_that_are_all_equal_have_a_ratio_and_no_interval_of_zero_width(
     estimate: Callable[[list[float], list[float]], RatioEstimate], values: list[float]
 ) -> None:
-    found = estimate(values, [2.0, 2.0, 2.0])
-    assert found.ratio == pytest.approx(values[0] / 2)
-    assert (found.lo, found.hi, found.p, found.minimum_detectable) == (None, None, None, None)
-    assert found.reasons == ("blocks_agree",)
+    mean = estimate(values, [2.0, 2.0, 2.0])
+    assert mean.ratio == pytest.approx(values[0] / 2)
+    assert (mean.lo, mean.hi, mean.p, mean.minimum_detectable) == (None, None, None, None)
+    assert mean.reasons == ("blocks_agree",)

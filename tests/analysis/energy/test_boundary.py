@@ -19,28 +19,28 @@ def ramp(size: int = 201) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
 
 
 def test_the_integral_interpolates_the_edges_of_a_ramp_exactly() -> None:
-    found = device_energy(series(ramp()), WINDOW, IDEAL)
+    energy = device_energy(series(ramp()), WINDOW, IDEAL)
     a, b = WINDOW.start_ns / 1e9, WINDOW.end_ns / 1e9
-    assert found.energy_j == pytest.approx(100 * (b - a) + 5 * (b * b - a * a), rel=1e-12)
-    assert found.method == "integral"
-    assert found.reasons == ()
+    assert energy.energy_j == pytest.approx(100 * (b - a) + 5 * (b * b - a * a), rel=1e-12)
+    assert energy.method == "integral"
+    assert energy.reasons == ()
 
 
 def test_a_modelled_counter_is_exact_at_every_reading_even_where_it_rests() -> None:
     energy = np.concatenate((np.zeros(100), 0.5 * np.arange(101)))
-    found = device_energy(
+    joules = device_energy(
         series(np.full(201, 10.0), source="modelled", energy_j=energy), Window(0, 10 * SECOND)
     )
-    assert found.energy_j == 50.0
-    assert found.method == "counter"
+    assert joules.energy_j == 50.0
+    assert joules.method == "counter"
 
 
 def test_few_counter_steps_leave_the_integral_in_charge() -> None:
     energy = np.floor(np.arange(201) / 20) * 100.0  # one step a second
-    found = device_energy(series(np.full(201, 100.0), energy_j=energy), WINDOW)
-    assert found.method == "integral"
-    assert found.counter_j == pytest.approx(601, rel=0.01)
-    assert found.energy_j == pytest.approx(601)
+    joules = device_energy(series(np.full(201, 100.0), energy_j=energy), WINDOW)
+    assert joules.method == "integral"
+    assert joules.counter_j == pytest.approx(601, rel=0.01)
+    assert joules.energy_j == pytest.approx(601)
 
 
 @pytest.mark.parametrize(
@@ -52,31 +52,31 @@ def test_a_broken_counter_is_caught_and_the_integral_stands_in(damage: float, fa
         energy[60:140] = energy[60]
     else:
         energy[100:] += damage
-    found = device_energy(series(np.full(201, 100.0), energy_j=energy), WINDOW)
-    assert found.counter_fault == fault
-    assert found.counter_j is None
-    assert found.method == "integral"
-    assert found.energy_j == pytest.approx(601)
+    joules = device_energy(series(np.full(201, 100.0), energy_j=energy), WINDOW)
+    assert joules.counter_fault == fault
+    assert joules.counter_j is None
+    assert joules.method == "integral"
+    assert joules.energy_j == pytest.approx(601)
 
 
 def test_a_broken_counter_with_nothing_beside_it_gives_null_and_the_reason() -> None:
     energy = 5.0 * np.arange(201, dtype=np.float64)
     energy[100:] -= 1000
-    found = device_energy(series(np.full(201, np.nan), energy_j=energy), WINDOW)
-    assert found.energy_j is None
-    assert found.reasons == ("counter_backwards",)
+    joules = device_energy(series(np.full(201, np.nan), energy_j=energy), WINDOW)
+    assert joules.energy_j is None
+    assert joules.reasons == ("counter_backwards",)
 
 
 def test_readings_that_end_before_the_window_give_null_and_power_gap() -> None:
-    found = device_energy(series(np.full(101, 100.0)), WINDOW)
-    assert found.energy_j is None
-    assert found.reasons == ("power_gap",)
+    energy = device_energy(series(np.full(101, 100.0)), WINDOW)
+    assert energy.energy_j is None
+    assert energy.reasons == ("power_gap",)
 
 
 def test_a_slow_meter_has_no_gap_between_its_own_readings() -> None:
-    found = device_energy(series(np.full(30, 100.0), period_ms=2000), Window(3 * SECOND, 50 * SECOND))
-    assert found.reasons == ()
-    assert found.energy_j == pytest.approx(4700)
+    energy = device_energy(series(np.full(30, 100.0), period_ms=2000), Window(3 * SECOND, 50 * SECOND))
+    assert energy.reasons == ()
+    assert energy.energy_j == pytest.approx(4700)
 
 
 def test_nan_readings_are_left_out_not_summed() -> None:

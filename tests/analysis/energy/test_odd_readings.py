@@ -52,11 +52,11 @@ def test_joules_of_any_readings_are_finite_or_missing_with_a_reason(
     t_ns = START_NS + 50 * MS * np.array([place for place, _, _ in readings], dtype=np.int64)
     power_w = np.array([watts for _, watts, _ in readings])
     energy_j = np.cumsum([moved for _, _, moved in readings], dtype=np.float64)
-    one = PowerSeries("d", "gpu", source, t_ns, t_ns, power_w, t_ns, energy_j)
+    series = PowerSeries("d", "gpu", source, t_ns, t_ns, power_w, t_ns, energy_j)
     events_ns = START_NS + np.arange(0, length_ns, 100 * MS, dtype=np.int64)
-    found = device_energy(one, Window(START_NS, START_NS + length_ns), known_of(sensor), (At(events_ns),))
-    assert found.energy_j is not None or found.reasons
-    for joules in (found.energy_j, found.error_j, found.counter_j, found.integral_j):
+    energy = device_energy(series, Window(START_NS, START_NS + length_ns), known_of(sensor), (At(events_ns),))
+    assert energy.energy_j is not None or energy.reasons
+    for joules in (energy.energy_j, energy.error_j, energy.counter_j, energy.integral_j):
         assert joules is None or np.isfinite(joules)
 
 
@@ -64,8 +64,8 @@ def test_joules_of_any_readings_are_finite_or_missing_with_a_reason(
 @pytest.mark.parametrize("sensor", [Sensor(), Sensor(update_s=0.0, window_s=0.0)])
 def test_a_sensors_updates_of_one_reading_or_of_one_time_are_one(t_s: list[float], sensor: Sensor) -> None:
     at_s = np.array(t_s, dtype=np.float64)
-    found = updates(at_s, np.linspace(0.0, 10.0, at_s.size), sensor)
-    assert found.t_s.size <= np.unique(at_s).size + 1
-    error = sampling_error(found, sensor)
+    readings = updates(at_s, np.linspace(0.0, 10.0, at_s.size), sensor)
+    assert readings.t_s.size <= np.unique(at_s).size + 1
+    error = sampling_error(readings, sensor)
     assert error is None or np.isfinite(error.unseen_j2_per_s + error.edges_j2)
-    assert np.isfinite(holes_error_j(at_s, found, sensor))
+    assert np.isfinite(holes_error_j(at_s, readings, sensor))

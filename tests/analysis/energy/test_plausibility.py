@@ -138,10 +138,10 @@ def test_an_impossible_reading_beside_the_window_spoils_its_edge(place: int) -> 
 
 @pytest.mark.parametrize("watts", [3_700_000.0, -2.0])
 def test_idle_power_of_impossible_readings_is_missing(watts: float) -> None:
-    one = noisy()
-    one.power_w[40] = watts
+    noise = noisy()
+    noise.power_w[40] = watts
     [found] = boundary_energies(
-        [one], MINUTE, Window(0, 4 * SECOND), Window(66 * SECOND, 69 * SECOND), LIMITED
+        [noise], MINUTE, Window(0, 4 * SECOND), Window(66 * SECOND, 69 * SECOND), LIMITED
     )
     assert found.reasons == ()
     assert found.idle_before_w is None
@@ -150,12 +150,12 @@ def test_idle_power_of_impossible_readings_is_missing(watts: float) -> None:
 
 @pytest.mark.parametrize("average_w", [0.0, 70.0, 3_700_000.0])
 def test_a_slow_average_that_no_board_gives_takes_the_place_of_no_reading(average_w: float) -> None:
-    one = noisy()
+    noise = noisy()
     channel = {"update_s": 0.1, "window_s": 1.0, "lag_s": 0.0}
     sensors = Sensors(
         {"d": {**IDEAL.calibration["d"], "power_avg_w": channel}}, IDEAL.meters, LIMITED.limits_w
     )
-    seen = replace(one, average_t_ns=one.t_ns, average_w=np.full(one.t_ns.size, average_w))
-    found = device_energy(seen, MINUTE, sensors, IN_A_MINUTE)
-    assert found.method == "integral"
-    assert found.energy_j == pytest.approx(400.0 * 60, rel=0.005)
+    seen = replace(noise, average_t_ns=noise.t_ns, average_w=np.full(noise.t_ns.size, average_w))
+    energy = device_energy(seen, MINUTE, sensors, IN_A_MINUTE)
+    assert energy.method == "integral"
+    assert energy.energy_j == pytest.approx(400.0 * 60, rel=0.005)

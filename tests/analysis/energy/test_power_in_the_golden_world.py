@@ -221,8 +221,8 @@ def _both(world: PowerWorld, rng: np.random.Generator, *, calibrated: bool) -> T
     slow = {**known, "window_s": 1.0} if calibrated else known
     sensors = Sensors({BOARD: {"power_w": {**known, "window_s": 0.025}, "power_avg_w": slow}}, Meters())
     window = Window(START_NS, START_NS + 60_000_000_000)
-    found = device_energy(series, window, sensors, (At(nanoseconds(world.event_s)),))
-    return Trial(found, world.energy_j(0.0, 60.0))
+    energy = device_energy(series, window, sensors, (At(nanoseconds(world.event_s)),))
+    return Trial(energy, world.energy_j(0.0, 60.0))
 
 
 def test_an_average_that_is_known_to_see_everything_is_used_instead_of_short_looks() -> None:

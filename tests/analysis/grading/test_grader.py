@@ -189,7 +189,7 @@ def test_whatever_goes_wrong_with_one_program_is_its_verdict_and_the_others_have
     ]
     candidates += [Candidate(3, BOUNDED, f"{right}\n\n\n")]
     grades = grade(DATASET, candidates, workers=1, cache_dir=answers_cache)
-    assert [one.plus for one in grades] == [True, False, True]
+    assert [graded.plus for graded in grades] == [True, False, True]
     assert (grades[1].reason, grades[1].retried) == ("forbidden", True)
     assert grades[1].detail == "it cannot be judged: MemoryError: \\ud800"
 

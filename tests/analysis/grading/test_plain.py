@@ -37,7 +37,7 @@ def test_verdicts_are_those_of_the_sandbox() -> None:
     }
     candidates = [Candidate(n, BOUNDED.task_id, text) for n, text in enumerate(completions)]
     graded = grade(DATASET, candidates, unsafe_no_sandbox=True)
-    assert [one.reason for one in graded] == list(completions.values())
+    assert [verdict.reason for verdict in graded] == list(completions.values())
 
 
 @pytest.mark.usefixtures("no_bubblewrap")
@@ -80,7 +80,9 @@ def test_the_command_line_takes_the_flag_and_nothing_else_for_it(
     file = tmp_path / "samples.jsonl"
     solutions = [BOUNDED.prompt + BOUNDED.canonical_solution, "def bounded(v, l, h):\n    return v\n"]
     file.write_text(
-        "".join(json.dumps({"task_id": BOUNDED.task_id, "solution": one}) + "\n" for one in solutions)
+        "".join(
+            json.dumps({"task_id": BOUNDED.task_id, "solution": solution}) + "\n" for solution in solutions
+        )
     )
     arguments = ["grade", "--samples", str(file), "--dataset", "starwatt-24", "--json"]
     refused = CliRunner().invoke(app, arguments)
@@ -91,7 +93,10 @@ def test_the_command_line_takes_the_flag_and_nothing_else_for_it(
     assert result["dataset_hash"] == DATASET.sha256
     assert result["pass_at_1"] == {"base": 0.5, "plus": 0.5}
     assert result["pass_at_k"]["2"] == {"base": 1.0, "plus": 1.0}
-    assert [(one["task_id"], one["sample"], one["base"], one["plus"]) for one in result["grades"]] == [
+    assert [
+        (verdict["task_id"], verdict["sample"], verdict["base"], verdict["plus"])
+        for verdict in result["grades"]
+    ] == [
         (BOUNDED.task_id, 0, True, True),
         (BOUNDED.task_id, 1, False, False),
     ]

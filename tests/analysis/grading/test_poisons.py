@@ -72,7 +72,7 @@ def test_every_canonical_solution_passes_beside_them_and_again_from_the_cache(
     texts = [(TASK.task_id, program(attack)) for attack in POISONS]
     right = [(task.task_id, honest(0, task)) for task in DATASET.tasks]
     first = grade_texts([*texts, *right], tmp_path, DATASET, tmp_path)
-    assert [one["task_id"] for one in first[len(texts) :] if not solved(one)] == []
+    assert [verdict["task_id"] for verdict in first[len(texts) :] if not solved(verdict)] == []
     monkeypatch.setenv("PATH", "")
     assert grade_texts([*texts, *right], tmp_path, DATASET, tmp_path) == first
 
@@ -88,11 +88,11 @@ def test_the_164_canonical_solutions_pass_after_every_kind_and_again_from_the_ca
         answers = expected_answers(humaneval, humaneval.by_id, cache, bubblewrap, 2)
     # Programs of the task that takes longest come first, and those of one task in their order.
     task = max(humaneval.tasks, key=lambda task: answers[task.task_id].cpu_s)
-    poisons = [(task.task_id, program(one, f"{task.entry_point}(*given)")) for one in KINDS[kind]]
-    right = [(one.task_id, f"{honest(0, one)}# after {kind}\n") for one in humaneval.tasks]
+    poisons = [(task.task_id, program(poison, f"{task.entry_point}(*given)")) for poison in KINDS[kind]]
+    right = [(other.task_id, f"{honest(0, other)}# after {kind}\n") for other in humaneval.tasks]
     first = grade_texts([*poisons, *right], tmp_path, humaneval, answers_cache)
-    assert [one["task_id"] for one in first[: len(poisons)] if won(one)] == []
-    assert [one["task_id"] for one in first[len(poisons) :] if not solved(one)] == []
+    assert [verdict["task_id"] for verdict in first[: len(poisons)] if won(verdict)] == []
+    assert [verdict["task_id"] for verdict in first[len(poisons) :] if not solved(verdict)] == []
     monkeypatch.setenv("PATH", "")
     assert grade_texts([*poisons, *right], tmp_path, humaneval, answers_cache) == first
 

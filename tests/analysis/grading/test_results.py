@@ -101,7 +101,7 @@ def evalplus_passes(task: Task, text: str) -> bool:
     names: dict[str, Any] = {}
     exec(task.prompt + task.canonical_solution, names)  # noqa: S102 -- our own
     inputs = [*task.base_inputs, *task.plus_inputs]
-    expected = [names["f"](*one) for one in inputs]
+    expected = [names["f"](*given) for given in inputs]
     status, _ = untrusted_check("humaneval", text, inputs, "f", expected, 0, [9.0, 9.0], fast_check=True)
     return bool(status == PASS)
 

@@ -63,8 +63,8 @@ def test_half_an_answer_is_cut_as_evalplus_cuts_it(task: object, box: Sandbox) -
 def test_what_parsers_fall_over_is_left_as_it_is_and_the_next_one_is_served(text: str, box: Sandbox) -> None:
     program = sanitize(box, text, "bounded").source
     assert program in (text, "def f():", "def f():\n" * 200)
-    found = sanitize(box, RIGHT, "bounded")
-    assert (found.source, found.problem) == (evalplus_sanitize(RIGHT, "bounded"), None)
+    solution = sanitize(box, RIGHT, "bounded")
+    assert (solution.source, solution.problem) == (evalplus_sanitize(RIGHT, "bounded"), None)
 
 
 @pytest.mark.usefixtures("sandbox")

@@ -200,10 +200,10 @@ def test_whatever_is_wrong_with_what_is_kept_all_cells_are_read(
     harm(run)
     analyze(run)
     assert sorted(read) == sorted(run.finished_cells())
-    own = tables(run)
+    ours = tables(run)
     shutil.rmtree(run.kept) if not run.kept.is_symlink() else run.kept.unlink()
     analyze(run)
-    assert tables(run) == own
+    assert tables(run) == ours
 
 
 def test_more_blocks_and_another_session_leave_what_is_known_of_cells(
@@ -231,8 +231,8 @@ def test_what_boards_were_set_to_is_in_the_tables_of_what_is_kept(
     analyze(run)
     assert (len(read), tables(run)) == (2, before)
     for name in ("cells", "requests", "accuracy"):
-        found = read_table(run, name)
-        told = set(zip(found["load"].to_pylist(), found["board"].to_pylist(), strict=True))
+        table = read_table(run, name)
+        told = set(zip(table["load"].to_pylist(), table["board"].to_pylist(), strict=True))
         assert told == {("single-stream@as-found", "as-found"), ("single-stream@85w", "85w")}, name
 
 
@@ -303,9 +303,9 @@ def test_processes_give_what_this_one_gives_in_whatever_folder_they_start(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    own = tmp_path / "analysis" / "__init__.py"  # of somebody who calls theirs so
-    own.parent.mkdir()
-    own.write_text("raise SystemExit('another analysis')\n", encoding="utf-8")
+    theirs = tmp_path / "analysis" / "__init__.py"  # of somebody who calls theirs so
+    theirs.parent.mkdir()
+    theirs.write_text("raise SystemExit('another analysis')\n", encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     told: list[tuple[int, int]] = []
     analyze(run, lambda done, total: told.append((done, total)))

@@ -41,16 +41,18 @@ def legend_of(drawing: Drawing | None) -> list[tuple[str, str]]:
     """What the legend's samples look like: the marker's outline, if it is one, and its style; blank ones apart."""
     assert drawing is not None
     root = ElementTree.fromstring(drawing.svg)  # noqa: S314 -- our own figure
-    outlines = {f"#{one.get('id')}": one.get("d") or "" for one in root.iter(f"{SVG}path") if one.get("id")}
-    found = []
-    for legend in (one for one in root.iter(f"{SVG}g") if "-legend_" in (one.get("id") or "")):
-        for one in legend.iter():
-            if one.tag == f"{SVG}use" and one.get(LINK) in outlines:
-                found.append((outlines[one.get(LINK) or ""], one.get("style") or ""))
-            elif one.tag == f"{SVG}path" and not one.get("id"):
-                hatched = one.get("style") or ""
-                found.append(("", re.sub(r"url\(#[^)]*\)", "hatched", hatched)))
-    return found
+    outlines = {
+        f"#{path.get('id')}": path.get("d") or "" for path in root.iter(f"{SVG}path") if path.get("id")
+    }
+    samples = []
+    for legend in (group for group in root.iter(f"{SVG}g") if "-legend_" in (group.get("id") or "")):
+        for element in legend.iter():
+            if element.tag == f"{SVG}use" and element.get(LINK) in outlines:
+                samples.append((outlines[element.get(LINK) or ""], element.get("style") or ""))
+            elif element.tag == f"{SVG}path" and not element.get("id"):
+                hatched = element.get("style") or ""
+                samples.append(("", re.sub(r"url\(#[^)]*\)", "hatched", hatched)))
+    return samples
 
 
 def scene(variants: list[str], loads: list[str]) -> Scene:
@@ -137,16 +139,16 @@ def test_few_lines_are_named_at_their_ends_and_numbers_on_their_axes_are_written
 
 @pytest.mark.parametrize("places", [[], [3.0], [5.0, 5.0, 5.0], [0.0, 1.0, 99.0], [99.0, 99.5, 1.0]])
 def test_labels_stand_apart_within_their_axis_and_near_their_places(places: list[float]) -> None:
-    found = spread_apart(places, 10.0, 0.0, 100.0)
+    spread = spread_apart(places, 10.0, 0.0, 100.0)
     if not places:
-        assert found is None
+        assert spread is None
         return
-    assert found is not None
-    order = sorted(found)
+    assert spread is not None
+    order = sorted(spread)
     assert all(after - before >= 10.0 - 1e-9 for before, after in pairwise(order))
     assert 0.0 <= order[0] <= order[-1] <= 100.0
-    assert sorted(range(len(places)), key=lambda k: (places[k], found[k])) == sorted(
-        range(len(places)), key=lambda k: found[k]
+    assert sorted(range(len(places)), key=lambda k: (places[k], spread[k])) == sorted(
+        range(len(places)), key=lambda k: spread[k]
     )
 
 
@@ -173,7 +175,7 @@ def test_power_of_several_boards_is_told_apart_and_named(boards: int) -> None:
     lines = legend_of(drawing)
     assert len(lines) == len(set(lines)) == 1 + (boards if boards > 1 else 0)  # the window's shade
     assert ("A line a device." in drawing.caption) == (boards > 1)
-    assert [f">{one[:12]}…</text>" in drawing.svg for one in devices] == [boards > 1] * boards
+    assert [f">{device[:12]}…</text>" in drawing.svg for device in devices] == [boards > 1] * boards
 
 
 def test_names_are_cut_where_they_can_still_be_told_apart() -> None:

@@ -79,6 +79,6 @@ def test_the_terminal_says_the_same_in_the_same_order(
     said = " ".join(capsys.readouterr().err.split())
     places = [
         said.index(f"{words}")
-        for words in ("Which model takes the least?", *(f"{one}: What does" for one in MODELS))
+        for words in ("Which model takes the least?", *(f"{model}: What does" for model in MODELS))
     ]
     assert places == sorted(places)

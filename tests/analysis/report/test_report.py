@@ -22,8 +22,9 @@ from analysis.report.figures.lines import in_flight_over_time
 from analysis.report.figures.looks import MOST_VARIANTS
 from analysis.report.figures.tradeoffs import joules_against_accuracy, pareto
 from analysis.report.words.excluded import excluded, noted
-from analysis.results.headline import ESTIMATED, MEMORISED, headline, significant
+from analysis.results.headline import ESTIMATED, MEMORISED, headline
 from analysis.results.points import Point, Results, read_results
+from analysis.results.sentences import significant
 from analysis.tables import analyze, read_table
 from tests.golden.engine import Load
 from tests.golden.world import LOADS, Sensor, World, write_rows
@@ -134,7 +135,7 @@ def test_what_nothing_beats_on_both_is_the_front() -> None:
         Point("m", name, "l", 1, {"j_per_solved_task": (joules,), "pass_at_1_plus": (share,)}, {})
         for name, (joules, share) in figures.items()
     ]
-    assert [one.variant for one in pareto(points)] == ["cheap", "middle", "dear"]
+    assert [point.variant for point in pareto(points)] == ["cheap", "middle", "dear"]
 
 
 def test_a_variant_that_a_figure_has_no_room_for_is_not_called_unsolved() -> None:
@@ -150,7 +151,9 @@ def test_a_variant_that_a_figure_has_no_room_for_is_not_called_unsolved() -> Non
 
 def test_requests_in_flight_are_counted_from_the_trace(estimated: World) -> None:
     (key,) = (
-        one for one in estimated.cell_keys() if (one.variant, one.load, one.block) == ("bf16", "closed-8", 1)
+        cell
+        for cell in estimated.cell_keys()
+        if (cell.variant, cell.load, cell.block) == ("bf16", "closed-8", 1)
     )
     line = in_flight_over_time(estimated.run, key)
     assert line is not None
@@ -162,8 +165,8 @@ def test_every_caption_and_title_with_joules_says_that_they_are_estimated(html: 
     page = Page(html)
     with_joules = [text for text in page.captions if "J/" in text or "joules" in text or "Gross" in text]
     assert len(with_joules) >= 7
-    own = [text for text in with_joules + page.titles if "arXiv" not in text]
-    for text in own:
+    about_us = [text for text in with_joules + page.titles if "arXiv" not in text]
+    for text in about_us:
         assert ESTIMATED in text
 
 
@@ -210,7 +213,9 @@ def test_figures_and_the_table_have_the_interval_of_the_mean_over_blocks(tmp_pat
     words = f"{significant(float(np.mean(values)))} ({significant(lo)} to {significant(hi)})"
     assert f">{words}</td>" in re.sub("</?span[^>]*>", "", text)
     told = [
-        one for one in re.findall(r'aria-label="([^"]*)"', text) if f"int8-bnb under closed-8 {words}" in one
+        label
+        for label in re.findall(r'aria-label="([^"]*)"', text)
+        if f"int8-bnb under closed-8 {words}" in label
     ]
     assert len(told) == 2  # the columns, and against latency
     assert f"int8-bnb at 8 {words} joules" in text
@@ -222,7 +227,7 @@ def test_one_engine_start_gives_no_interval_over_blocks(tmp_path: Path) -> None:
     text = write_report(world.run).read_text(encoding="utf-8")
     assert "Bars are 95 %" not in text
     assert text.count("There are no intervals over blocks: each variant had one engine start.") == 4
-    assert all(one.interval("j_per_request") is None for one in read_results(OpenedRun(world.run)).points)
+    assert all(point.interval("j_per_request") is None for point in read_results(OpenedRun(world.run)).points)
 
 
 def test_the_clock_is_drawn_where_a_board_tells_it(tmp_path: Path) -> None:
@@ -274,7 +279,7 @@ def test_what_is_only_to_be_known_is_not_among_what_was_left_out(tmp_path: Path)
     text = write_report(world.run).read_text(encoding="utf-8")
     results = read_results(OpenedRun(world.run))
     assert excluded(results) == ()
-    assert [(one.code, one.cells, one.figure) for one in noted(results)] == [
+    assert [(reason.code, reason.cells, reason.figure) for reason in noted(results)] == [
         ("exclusivity_unknown", f"1 of 4: {hidden.model} · bf16 · single-stream · b1", "1.00 share of looks"),
         ("gain_unknown", "all 4", ""),
     ]
@@ -287,8 +292,8 @@ def test_what_is_only_to_be_known_is_not_among_what_was_left_out(tmp_path: Path)
     text = write_report(world.run).read_text(encoding="utf-8")
     Page(text)
     results = read_results(OpenedRun(world.run))
-    assert {one.code for one in excluded(results)} == {"trace_damaged"}
-    assert [one.code for one in noted(results)] == ["exclusivity_unknown", "gain_unknown"]
+    assert {reason.code for reason in excluded(results)} == {"trace_damaged"}
+    assert [reason.code for reason in noted(results)] == ["exclusivity_unknown", "gain_unknown"]
     assert "cells are valid" not in text
 
 
@@ -309,7 +314,9 @@ def test_the_report_says_how_answers_ended(tmp_path: Path, output: Any, words: s
     study["prompts"]["output"] = output
     world.run.study.write_text(yaml.safe_dump(study), encoding="utf-8")
     (caption,) = (
-        one for one in Page(write_report(world.run).read_text(encoding="utf-8")).captions if "length" in one
+        shown
+        for shown in Page(write_report(world.run).read_text(encoding="utf-8")).captions
+        if "length" in shown
     )
     assert words in caption
 

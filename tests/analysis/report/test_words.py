@@ -15,19 +15,19 @@ from tests.golden.world import LOADS, World
 
 
 def test_the_boundary_decides_the_sign_only_where_the_papers_figures_turn() -> None:
-    figures = [one for one in paper_figures(read_runs()) if one.configuration.quantisation != "none"]
-    turned = [one for one in figures if (one.gpu_change or 0) * (one.total_change or 0) < 0]
+    figures = [figure for figure in paper_figures(read_runs()) if figure.configuration.quantisation != "none"]
+    turned = [figure for figure in figures if (figure.gpu_change or 0) * (figure.total_change or 0) < 0]
     assert len(figures) == 8
     assert len(turned) == 2
     assert boundary_words(figures) == (
         "the boundary decides the sign for bnb-fp4 on starcoder2-7b, elsewhere the size."
     )
     assert boundary_words(turned) == "the boundary decides the sign."
-    assert boundary_words([one for one in figures if one not in turned]) == (
+    assert boundary_words([figure for figure in figures if figure not in turned]) == (
         "the boundary decides the size, never the sign."
     )
     assert "for bnb-fp4 on starcoder2-7b at 128 tokens, elsewhere" in boundary_words(
-        [replace(one, gpu_change=0.1) if one == turned[1] else one for one in figures]
+        [replace(figure, gpu_change=0.1) if figure == turned[1] else figure for figure in figures]
     )
 
 

@@ -45,12 +45,12 @@ def weights(row: Row) -> list[float]:
 
 
 def _tokens(row: Row, window: Window) -> float:
-    own = weights(row)
+    weighted = weights(row)
     times = row["chunk_ns"] or []
-    if not sum(own):
+    if not sum(weighted):
         return float(row["output_tokens"]) if window.start_ns <= row["end_ns"] <= window.end_ns else 0.0
-    inside = sum(w for w, t in zip(own, times, strict=True) if window.start_ns <= t <= window.end_ns)
-    return inside / sum(own) * float(row["output_tokens"])
+    inside = sum(w for w, t in zip(weighted, times, strict=True) if window.start_ns <= t <= window.end_ns)
+    return inside / sum(weighted) * float(row["output_tokens"])
 
 
 def _work(row: Row, rows: list[Row], window: Window) -> list[float]:

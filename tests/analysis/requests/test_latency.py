@@ -12,26 +12,26 @@ from tests.support.builders import MS, columns, request
 
 def itl_ms(requests: Requests) -> list[float]:
     """The times between tokens."""
-    found = latencies(requests).itl
-    assert found is not None
-    assert found.values_ms is not None
-    return [float(value) for value in found.values_ms]
+    gaps = latencies(requests).itl
+    assert gaps is not None
+    assert gaps.values_ms is not None
+    return [float(value) for value in gaps.values_ms]
 
 
 def test_a_late_generator_shows_in_latency_and_as_lag() -> None:
     late = request(1, 100, 500, scheduled_ns=40 * MS, first_token_ns=200 * MS, output_tokens=4)
-    found = latencies(columns(late))
-    assert found.ttft_ms.tolist() == [160.0]
-    assert found.e2e_ms.tolist() == [460.0]
-    assert found.dispatch_lag_ms.tolist() == [60.0]
-    assert found.tpot_ms.tolist() == [100.0]
+    latency = latencies(columns(late))
+    assert latency.ttft_ms.tolist() == [160.0]
+    assert latency.e2e_ms.tolist() == [460.0]
+    assert latency.dispatch_lag_ms.tolist() == [60.0]
+    assert latency.tpot_ms.tolist() == [100.0]
 
 
 def test_one_token_has_no_tpot_and_a_failure_has_no_latency() -> None:
-    found = latencies(columns(request(1, 0, 100, output_tokens=1), request(2, 0, 100, status="timeout")))
-    assert np.isnan(found.tpot_ms).all()
-    assert found.e2e_ms[0] == 100.0
-    assert np.isnan(found.e2e_ms[1])
+    latency = latencies(columns(request(1, 0, 100, output_tokens=1), request(2, 0, 100, status="timeout")))
+    assert np.isnan(latency.tpot_ms).all()
+    assert latency.e2e_ms[0] == 100.0
+    assert np.isnan(latency.e2e_ms[1])
 
 
 def test_a_chunk_of_two_tokens_is_two_gaps_of_half_its_wait() -> None:
@@ -70,9 +70,9 @@ def test_what_waited_for_a_place_was_not_late_by_the_generator_and_still_waited(
 def test_where_nobody_says_when_a_request_was_due_its_lag_is_unknown_and_latency_counts_from_its_sending() -> (
     None
 ):
-    found = latencies(
+    latency = latencies(
         columns(request(1, 100, 400, scheduled_ns=None), request(2, 100, 400, scheduled_ns=50 * MS))
     )
-    assert np.isnan(found.dispatch_lag_ms[0])
-    assert found.dispatch_lag_ms[1] == 50.0
-    assert found.e2e_ms.tolist() == [300.0, 350.0]
+    assert np.isnan(latency.dispatch_lag_ms[0])
+    assert latency.dispatch_lag_ms[1] == 50.0
+    assert latency.e2e_ms.tolist() == [300.0, 350.0]

@@ -13,7 +13,6 @@ import pytest
 
 from analysis.attribution.phase import stretches_of
 from analysis.attribution.rules import by_tokens, flights, in_flight
-from analysis.attribution.steps import work_of
 from analysis.cells.second_look import look_again
 from analysis.energy.integral import Curve
 from analysis.energy.moments import At, OfChunks
@@ -22,7 +21,7 @@ from analysis.requests.columns import Requests, read_columns
 from analysis.requests.window import Window, measured_window, shares_in
 from starwatt_errors import TraceError
 from tests.analysis.requests.plain_attribution import Row, plain, spread_of
-from tests.support.builders import MS, request
+from tests.support.builders import MS, request, work_of
 from traces import pieces
 from traces.pieces import InMemory, OnDisk, open_trace
 from traces.schemas import REQUESTS
@@ -43,7 +42,7 @@ def rows(rng: np.random.Generator) -> list[Row]:
         kind = rng.choice(["told", "not told", "nonsense"], p=[0.7, 0.2, 0.1])
         tokens = None if kind == "not told" else [*(tokens or []), 1] if kind == "nonsense" else tokens
         end = int(chunks[-1]) if count else (sent + 50) * MS
-        one = request(
+        row = request(
             identity,
             sent,
             0,
@@ -57,7 +56,7 @@ def rows(rng: np.random.Generator) -> list[Row]:
             status="ok" if rng.random() > 0.1 else "timeout",
             chunk_chars=None,
         )
-        made.append(one)
+        made.append(row)
     return made
 
 

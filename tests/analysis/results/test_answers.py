@@ -23,7 +23,7 @@ def row(value: float | None, lo: float | None = None, hi: float | None = None, *
 
 
 def numbers(text: str) -> list[float]:
-    return [float(one) for one in re.findall(r"(?<![\w.-])\d+(?:\.\d+)?", text)]
+    return [float(number) for number in re.findall(r"(?<![\w.-])\d+(?:\.\d+)?", text)]
 
 
 @pytest.mark.parametrize(
@@ -74,20 +74,20 @@ def results(points: list[Point], contrasts: list[Contrast]) -> Results:
 
 
 def test_open_loads_are_no_part_of_what_batching_saves_and_the_most_in_flight_is() -> None:
-    found = [
+    rows = [
         contrast("batched_vs_single", "bf16", "closed-8", energy_factor=row(4.0, 3.9, 4.1)),
         contrast("batched_vs_single", "bf16", "closed-64", energy_factor=row(20.0, 19.0, 21.0)),
         contrast("batched_vs_single", "bf16", "open-1-poisson", energy_factor=row(0.5, 0.4, 0.6)),
     ]
-    (answer,) = answers_of(results([], found), "m", IN_FLIGHT.get)
+    (answer,) = answers_of(results([], rows), "m", IN_FLIGHT.get)
     assert answer.question == BATCHING
     assert "of 64 in flight" in answer.sentences[0]
     assert "between 19.0 and 21.0 times" in answer.sentences[0]
-    assert answers_of(results([], found[2:]), "m", IN_FLIGHT.get) == ()
+    assert answers_of(results([], rows[2:]), "m", IN_FLIGHT.get) == ()
 
 
 def test_a_variant_is_told_at_one_in_flight_and_at_the_most_with_what_it_keeps() -> None:
-    found = [
+    rows = [
         contrast(
             "variant_vs_baseline", "fp8", load, j_per_request_ratio=row(ratio, ratio - 0.01, ratio + 0.01)
         )
@@ -99,12 +99,14 @@ def test_a_variant_is_told_at_one_in_flight_and_at_the_most_with_what_it_keeps()
         )
     ]
     kept = row(-0.1, -0.2, -0.02)
-    found.append(contrast("accuracy_vs_baseline", "fp8", "closed-64", pass_at_1_plus_difference=kept))
+    rows.append(contrast("accuracy_vs_baseline", "fp8", "closed-64", pass_at_1_plus_difference=kept))
     points = [
         point("fp8", "closed-64", 2.0, pass_at_1_plus=0.8),
         point("bf16", "closed-64", 3.0, pass_at_1_plus=0.9),
     ]
-    answers = {one.question: one.sentences for one in answers_of(results(points, found), "m", IN_FLIGHT.get)}
+    answers = {
+        answer.question: answer.sentences for answer in answers_of(results(points, rows), "m", IN_FLIGHT.get)
+    }
     (sentence,) = answers[VARIANTS]
     assert sentence.startswith("fp8: one at a time costs 34 % less")
     assert "at 64 in flight costs 31 % less" in sentence
@@ -176,7 +178,7 @@ def test_models_that_nobody_graded_stand_by_the_joules_of_a_request_and_within_t
         between_models(results(points, []), {"ttft": 200.0}),
     )
     assert free is not None
-    assert [one.partition(":")[0] for one in free.sentences] == ["a", "b"]
+    assert [sentence.partition(":")[0] for sentence in free.sentences] == ["a", "b"]
     assert bound is not None
     assert bound.sentences[:2] == (
         "b: 25.0 J/request by bf16 under closed-8", "a: 30.0 J/request by bf16 under closed-8",

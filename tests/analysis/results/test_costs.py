@@ -16,7 +16,7 @@ def results(*, solved: bool = True) -> Results:
 
 
 def of(rows: list[CostRow], per: str, quantity: str) -> CostRow:
-    (row,) = (one for one in rows if (one.per, one.quantity) == (per, quantity))
+    (row,) = (cost for cost in rows if (cost.per, cost.quantity) == (per, quantity))
     return row
 
 

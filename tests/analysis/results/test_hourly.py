@@ -50,24 +50,24 @@ def read(
 
 @pytest.mark.parametrize("form", PRICES)
 def test_a_price_is_read_in_every_form(form: str, tmp_path: Path) -> None:
-    found = read(tmp_path, PRICES[form], zone="Europe/Berlin")
-    cents = 100 if found.unit == "ct" else 1
-    assert found.unit in ("EUR", "€", "ct")
-    assert found.start_s.tolist() == [at("2026-11-26T09:00Z"), at("2026-11-26T10:00Z")]
-    assert found.end_s.tolist() == [at("2026-11-26T10:00Z"), at("2026-11-26T11:00Z")]
-    assert found.per_wh / cents == pytest.approx([80.5e-6, -3.25e-6])
+    prices = read(tmp_path, PRICES[form], zone="Europe/Berlin")
+    cents = 100 if prices.unit == "ct" else 1
+    assert prices.unit in ("EUR", "€", "ct")
+    assert prices.start_s.tolist() == [at("2026-11-26T09:00Z"), at("2026-11-26T10:00Z")]
+    assert prices.end_s.tolist() == [at("2026-11-26T10:00Z"), at("2026-11-26T11:00Z")]
+    assert prices.per_wh / cents == pytest.approx([80.5e-6, -3.25e-6])
 
 
 def test_carbon_of_one_of_several_columns_is_named_and_an_hour_without_a_value_is_a_hole(
     tmp_path: Path,
 ) -> None:
-    found = read(tmp_path, ELECTRICITYMAPS, carbon=True, column=":life cycle")
-    assert found.unit == "gCO2e"
-    assert found.per_wh == pytest.approx([0.40025, 0.26])
+    prices = read(tmp_path, ELECTRICITYMAPS, carbon=True, column=":life cycle")
+    assert prices.unit == "gCO2e"
+    assert prices.per_wh == pytest.approx([0.40025, 0.26])
     with pytest.raises(
         UsageError, match="has no value for all of 2026-11-26 09:30 UTC to 2026-11-26 10:30 UTC"
     ):
-        found.pieces(at("2026-11-26T09:30Z"), at("2026-11-26T10:30Z"))
+        prices.pieces(at("2026-11-26T09:30Z"), at("2026-11-26T10:30Z"))
     direct = read(tmp_path, ELECTRICITYMAPS, carbon=True, column=":direct")
     edges_s, per_wh = direct.pieces(at("2026-11-26T09:30Z"), at("2026-11-26T11:15Z"))
     assert np.diff(edges_s).tolist() == [1800, 3600, 900]
@@ -89,9 +89,9 @@ def test_whether_the_day_or_the_month_comes_first_is_told_by_all_dates_together(
     dates: list[str], first: str, tmp_path: Path
 ) -> None:
     lines = "".join(f"{day} {hour:02d}:00,{hour}\n" for day in dates for hour in range(24))
-    found = read(tmp_path, f"time,price (USD/MWh)\n{lines}", zone="UTC")
-    assert found.start_s[0] == at(f"{first}T00:00Z")
-    assert set(np.diff(found.start_s)) == {3600.0}
+    prices = read(tmp_path, f"time,price (USD/MWh)\n{lines}", zone="UTC")
+    assert prices.start_s[0] == at(f"{first}T00:00Z")
+    assert set(np.diff(prices.start_s)) == {3600.0}
 
 
 @pytest.mark.parametrize(
@@ -108,8 +108,8 @@ def test_the_end_of_a_day_tells_too_whether_the_day_or_the_month_comes_first(
 ) -> None:
     ends = [*(f"{day} {hour:02d}:00" for hour in range(1, 24)), f"{next_day} 00:00"]
     lines = "".join(f"{day} {hour:02d}:00{between}{end},{hour}\n" for hour, end in enumerate(ends))
-    found = read(tmp_path, f"{title},price (USD/MWh)\n{lines}", zone="UTC")
-    assert (found.start_s[-1], found.end_s[-1]) == (at(last), at(last) + 3600)
+    prices = read(tmp_path, f"{title},price (USD/MWh)\n{lines}", zone="UTC")
+    assert (prices.start_s[-1], prices.end_s[-1]) == (at(last), at(last) + 3600)
 
 
 @pytest.mark.parametrize("month_first", [False, True])
@@ -127,22 +127,22 @@ def test_days_and_months_that_are_missing_do_not_change_how_dates_are_read(
 @pytest.mark.parametrize("title", ["Interval End", "end_utc", "interval_end_utc", "Datum bis"])
 def test_a_line_lasts_until_the_end_that_a_column_of_it_says(title: str, tmp_path: Path) -> None:
     lines = "".join(f"2026-11-26T{hour:02d}:00Z,2026-11-26T{hour + 1:02d}:00Z,{hour}\n" for hour in (3, 6, 9))
-    found = read(tmp_path, f"interval_start_utc,{title},price (USD/MWh)\n{lines}")
-    assert (found.end_s - found.start_s).tolist() == [3600.0] * 3
+    prices = read(tmp_path, f"interval_start_utc,{title},price (USD/MWh)\n{lines}")
+    assert (prices.end_s - prices.start_s).tolist() == [3600.0] * 3
 
 
 def test_hours_of_the_morning_and_of_the_afternoon_are_twelve_apart(tmp_path: Path) -> None:
     text = "Date/Time,LMP ($/MWh)\n11/26/2026 01:00:00 AM,1\n11/26/2026 12:00:00 PM,2\n11/26/2026 01:00:00 PM,3\n"
-    found = read(tmp_path, text, zone="America/Chicago")
-    assert [(start - found.start_s[0]) / 3600 for start in found.start_s] == [0, 11, 12]
+    prices = read(tmp_path, text, zone="America/Chicago")
+    assert [(start - prices.start_s[0]) / 3600 for start in prices.start_s] == [0, 11, 12]
 
 
 def test_the_hour_that_comes_twice_as_summer_time_ends_is_two_hours(tmp_path: Path) -> None:
     hours = ["01:00", "02:00", "02:00", "03:00"]
     lines = "".join(f"25.10.2026 {hour};{k},0\n" for k, hour in enumerate(hours))
-    found = read(tmp_path, f"Zeit (MEZ/MESZ);Preis (EUR/MWh)\n{lines}")
-    assert np.diff(found.start_s).tolist() == [3600.0] * 3
-    assert found.start_s[0] == at("2026-10-25T01:00+02:00")
+    prices = read(tmp_path, f"Zeit (MEZ/MESZ);Preis (EUR/MWh)\n{lines}")
+    assert np.diff(prices.start_s).tolist() == [3600.0] * 3
+    assert prices.start_s[0] == at("2026-10-25T01:00+02:00")
 
 
 def test_marks_of_summer_time_say_which_of_two_hours_it_is(tmp_path: Path) -> None:
@@ -150,20 +150,20 @@ def test_marks_of_summer_time_say_which_of_two_hours_it_is(tmp_path: Path) -> No
              "02:00:00 (CET) - 25/10/2026 03:00:00 (CET)", "03:00:00 (CET) - 25/10/2026 04:00:00 (CET)"]  # fmt: skip
     lines = [f'"25/10/2026 {span}","{k}"\n' for k, span in enumerate(spans)]
     for ordered in (lines, lines[::-1]):
-        found = read(tmp_path, '"MTU (CET/CEST)","Day-ahead Price (EUR/MWh)"\n' + "".join(ordered))
-        assert found.start_s.tolist() == [at("2026-10-25T01:00+02:00") + 3600 * k for k in range(4)]
-        assert (found.end_s - found.start_s).tolist() == [3600.0] * 4
-        assert found.per_wh == pytest.approx([0, 1e-6, 2e-6, 3e-6])
+        prices = read(tmp_path, '"MTU (CET/CEST)","Day-ahead Price (EUR/MWh)"\n' + "".join(ordered))
+        assert prices.start_s.tolist() == [at("2026-10-25T01:00+02:00") + 3600 * k for k in range(4)]
+        assert (prices.end_s - prices.start_s).tolist() == [3600.0] * 4
+        assert prices.per_wh == pytest.approx([0, 1e-6, 2e-6, 3e-6])
 
 
 @pytest.mark.parametrize("falling", [False, True])
 def test_later_first_the_hour_that_comes_twice_is_two_hours_too(falling: bool, tmp_path: Path) -> None:
     lines = [f"25.10.2026 {hour};{k}\n" for k, hour in enumerate(["01:00", "02:00", "02:00", "03:00"])]
-    found = read(
+    prices = read(
         tmp_path, "time;p (EUR/MWh)\n" + "".join(lines[::-1] if falling else lines), zone="Europe/Berlin"
     )
-    assert found.start_s.tolist() == [at("2026-10-25T01:00+02:00") + 3600 * k for k in range(4)]
-    assert found.per_wh == pytest.approx([0, 1e-6, 2e-6, 3e-6])
+    assert prices.start_s.tolist() == [at("2026-10-25T01:00+02:00") + 3600 * k for k in range(4)]
+    assert prices.per_wh == pytest.approx([0, 1e-6, 2e-6, 3e-6])
 
 
 @pytest.mark.parametrize("line", ["", "29/03/2026 02:00,n/e\n"])
@@ -171,8 +171,8 @@ def test_the_hour_that_is_left_out_as_summer_time_begins_may_stand_there_without
     line: str, tmp_path: Path
 ) -> None:
     text = f"time,p (EUR/MWh)\n29/03/2026 01:00,1\n{line}29/03/2026 03:00,3\n29/03/2026 04:00,4\n"
-    found = read(tmp_path, text, zone="Europe/Berlin")
-    assert found.start_s.tolist() == [at("2026-03-29T00:00Z") + 3600 * k for k in range(3)]
+    prices = read(tmp_path, text, zone="Europe/Berlin")
+    assert prices.start_s.tolist() == [at("2026-03-29T00:00Z") + 3600 * k for k in range(3)]
     without = text.replace(line, "").replace("29/03/2026 03:00,3", "29/03/2026 02:00,2")
     with pytest.raises(UsageError, match=r"line 3: '29/03/2026 02:00' is no time of Europe/Berlin.*UTC\+1"):
         read(tmp_path, without, zone="Europe/Berlin")
@@ -187,23 +187,23 @@ def test_the_hour_that_is_left_out_as_summer_time_begins_may_stand_there_without
      ("Time UTC-30min", "+00:00")],
 )  # fmt: skip
 def test_hours_east_or_west_in_the_title_of_the_times_count(title: str, east: str, tmp_path: Path) -> None:
-    found = read(tmp_path, f"{title},p (EUR/MWh)\n2026-01-26 09:00,1\n", zone="Asia/Tokyo")
-    assert found.start_s.tolist() == [at(f"2026-01-26T09:00{east}")]
+    prices = read(tmp_path, f"{title},p (EUR/MWh)\n2026-01-26 09:00,1\n", zone="Asia/Tokyo")
+    assert prices.start_s.tolist() == [at(f"2026-01-26T09:00{east}")]
 
 
 def test_a_line_lasts_no_longer_than_most_where_the_next_one_is_missing(tmp_path: Path) -> None:
-    found = read(
+    prices = read(
         tmp_path, "start,p (EUR/MWh)\n2026-01-26T01:00Z,1\n2026-01-26T02:00Z,2\n2026-01-26T05:00Z,3\n"
     )
-    assert (found.end_s - found.start_s).tolist() == [3600.0] * 3
+    assert (prices.end_s - prices.start_s).tolist() == [3600.0] * 3
 
 
 @pytest.mark.parametrize("title", ["start_utc", "HourUTC", "Datetime (UTC)", "utc_timestamp"])
 def test_a_column_that_says_utc_in_its_title_is_of_utc_whatever_the_zone_of_others(
     title: str, tmp_path: Path
 ) -> None:
-    found = read(tmp_path, f"{title},price (EUR/MWh)\n2026-11-26 09:00,1\n", zone="Europe/Berlin")
-    assert found.start_s.tolist() == [at("2026-11-26T09:00Z")]
+    prices = read(tmp_path, f"{title},price (EUR/MWh)\n2026-11-26 09:00,1\n", zone="Europe/Berlin")
+    assert prices.start_s.tolist() == [at("2026-11-26T09:00Z")]
 
 
 @pytest.mark.parametrize("unit", ["g/kWh", "g CO2/kWh", "g CO₂ eq/kWh", "kgCO2e/MWh", "gCO2eq per kWh"])
@@ -215,9 +215,9 @@ def test_a_unit_of_carbon_is_read_as_it_is_written_and_is_no_money(unit: str, tm
 
 def test_quarters_of_an_hour_are_as_long_as_they_are(tmp_path: Path) -> None:
     lines = "".join(f"2026-11-26T09:{minute:02d}Z,{minute}\n" for minute in (0, 15, 30, 45))
-    found = read(tmp_path, f"start,price (USD/kWh)\n{lines}")
-    assert (found.end_s - found.start_s).tolist() == [900.0] * 4
-    assert found.per_wh == pytest.approx([0, 0.015, 0.03, 0.045])
+    prices = read(tmp_path, f"start,price (USD/kWh)\n{lines}")
+    assert (prices.end_s - prices.start_s).tolist() == [900.0] * 4
+    assert prices.per_wh == pytest.approx([0, 0.015, 0.03, 0.045])
 
 
 WRONG = {

@@ -50,11 +50,11 @@ def test_an_hour_within_a_window_counts_by_its_joules(small: World, tmp_path: Pa
         counter = np.array([(row["t_ns"], row["energy_j"]) for row in rows if row["energy_j"] is not None]).T
         before, middle, after = np.interp([start_ns, middle_ns, end_ns], counter[0], counter[1])
         share = (middle - before) / (after - before)
-        found = costs(
+        totals = costs(
             run, priced(tmp_path, (cut_s - 1e4, 100), (cut_s, 300), (cut_s + 1e4, 100), (cut_s + 2e4, 1))
         )
-        energy_wh = found[key.load, "energy"].value
-        cost = found[key.load, "cost"]
+        energy_wh = totals[key.load, "energy"].value
+        cost = totals[key.load, "cost"]
         assert energy_wh is not None
         assert cost.value == pytest.approx(energy_wh * 1e-6 * (100 * share + 300 * (1 - share)), rel=0.02)
         assert (cost.unit, cost.stated) == ("EUR", "by the hour, prices.csv")

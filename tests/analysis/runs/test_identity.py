@@ -45,8 +45,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> World:
 @pytest.fixture(params=["older", "with digests"])
 def run(request: pytest.FixtureRequest, built: World, tmp_path: Path) -> RunDir:
     shutil.copytree(built.root, tmp_path / "run")
-    own = RunDir(tmp_path / "run")
-    return named(own) if request.param == "with digests" else own
+    outer = RunDir(tmp_path / "run")
+    return named(outer) if request.param == "with digests" else outer
 
 
 def block(run: RunDir, number: int, variant: str = "bf16") -> Path:
@@ -115,7 +115,9 @@ def test_a_cell_that_is_not_what_its_folder_says_is_damaged_for_every_reader(
 ) -> None:
     move(run)
     damaged = {
-        (one.key.variant, one.key.block) for one in analyze(run).invalid if one.reasons == ("trace_damaged",)
+        (cell.key.variant, cell.key.block)
+        for cell in analyze(run).invalid
+        if cell.reasons == ("trace_damaged",)
     }
     assert damaged == MOVED[move]
     assert not {(key.variant, key.block) for key in sound_cells(run)} & damaged
@@ -127,7 +129,7 @@ def test_a_cell_that_is_not_what_its_folder_says_is_damaged_for_every_reader(
 
 def test_a_copied_power_trace_is_of_one_cell_alone(run: RunDir) -> None:
     power_copied(run)
-    damaged = {one.key.block for one in analyze(run).invalid if one.reasons == ("trace_damaged",)}
+    damaged = {cell.key.block for cell in analyze(run).invalid if cell.reasons == ("trace_damaged",)}
     assert 2 in damaged
     if read_record(block(run, 1)).files:
         assert damaged == {2}, "the digests tell which is the copy"
@@ -141,7 +143,7 @@ def test_a_file_that_was_changed_or_lost_after_the_cell_was_finished_is_seen(
     path = block(run, 1) / "engine.parquet"
     pq.write_table(pq.read_table(path).slice(1), path)
     (block(run, 2) / "power.parquet").unlink()
-    problems = {one.key.block: one.problem or "" for one in analyze(run).invalid}
+    problems = {cell.key.block: cell.problem or "" for cell in analyze(run).invalid}
     assert "engine.parquet: is not the file" in problems[1]
     assert "power.parquet: is missing" in problems[2]
 
@@ -158,8 +160,8 @@ def test_report_and_compare_look_again_where_cells_were_exchanged_after_the_anal
     exchanged(run)
     analyze(run)
     exchanged(run)
-    found = compare([built.run, run]).of("j_per_request")
-    assert [one.value for one in found] == [None]
+    differences = compare([built.run, run]).of("j_per_request")
+    assert [difference.value for difference in differences] == [None]
 
 
 def test_grades_of_other_requests_are_not_taken(run: RunDir) -> None:

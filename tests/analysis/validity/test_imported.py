@@ -27,11 +27,11 @@ def test_a_cell_of_ours_has_none_of_these_checks() -> None:
 
 def test_what_is_not_known_is_noted_and_spoils_nothing() -> None:
     checks = {
-        one.code: one
-        for one in imported_checks(IMPORTED, columns(request(1, 0, 500)), Window(0, 10 * SECOND))
+        check.code: check
+        for check in imported_checks(IMPORTED, columns(request(1, 0, 500)), Window(0, 10 * SECOND))
     }
     assert checks.keys() == {"imported", "lag_unknown", "cut_off"}
-    assert not any(one.failed for one in checks.values())
+    assert not any(check.failed for check in checks.values())
     assert checks["imported"].value == pytest.approx(0.005)
     assert (checks["lag_unknown"].value, checks["lag_unknown"].noted) == (None, True)
 

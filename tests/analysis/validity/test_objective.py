@@ -29,9 +29,9 @@ def test_a_rate_holds_where_enough_requests_are_good_beyond_chance_and_fails_whe
 
 def test_requests_that_are_refused_are_not_good_however_quick_the_others_are() -> None:
     refused = np.where(np.arange(200) % 2 == 0, np.nan, 0.01)
-    found = judged(refused)
-    assert found.says == "fails"
-    assert found.share == pytest.approx(0.5)
+    judgement = judged(refused)
+    assert judgement.says == "fails"
+    assert judgement.share == pytest.approx(0.5)
 
 
 def test_too_few_requests_say_nothing_and_as_many_as_are_needed_do() -> None:
@@ -45,26 +45,26 @@ def test_too_few_requests_say_nothing_and_as_many_as_are_needed_do() -> None:
 
 def test_a_window_in_which_the_generator_was_late_says_nothing_whatever_it_shows() -> None:
     for ttft_s in (0.01, 0.5):
-        found = judged(np.full(200, ttft_s), late_s=0.05)
-        assert (found.says, found.why) == ("nothing", "generator_lagged")
+        judgement = judged(np.full(200, ttft_s), late_s=0.05)
+        assert (judgement.says, judgement.why) == ("nothing", "generator_lagged")
 
 
 def test_latency_that_still_grows_says_nothing_of_a_rate_that_holds_so_far() -> None:
-    found = judged(np.linspace(0.01, 0.09, 200))
-    assert (found.says, found.why) == ("nothing", "growing")
+    judgement = judged(np.linspace(0.01, 0.09, 200))
+    assert (judgement.says, judgement.why) == ("nothing", "growing")
     assert judged(np.linspace(0.05, 0.3, 200)).says == "fails"  # it only becomes worse
 
 
 def test_latency_that_still_falls_says_nothing_of_a_rate_that_fails_so_far() -> None:
-    found = judged(np.linspace(0.3, 0.05, 200))
-    assert (found.says, found.why) == ("nothing", "settling")
+    judgement = judged(np.linspace(0.3, 0.05, 200))
+    assert (judgement.says, judgement.why) == ("nothing", "settling")
 
 
 def test_a_backlog_without_end_fails_also_where_only_the_time_between_tokens_is_bound() -> None:
     due_s = np.arange(600) * 0.01
     piles_up = queueing(0.02)(due_s, np.random.default_rng(0))
-    found = judge(requests_of(due_s, piles_up), {"tpot": 50.0}, 0.9)
-    assert (found.says, found.why, found.share) == ("fails", "backlog", 1.0)
+    judgement = judge(requests_of(due_s, piles_up), {"tpot": 50.0}, 0.9)
+    assert (judgement.says, judgement.why, judgement.share) == ("fails", "backlog", 1.0)
     keeps_up = queueing(0.005)(due_s, np.random.default_rng(0))
     assert judge(requests_of(due_s, keeps_up), {"tpot": 50.0}, 0.9).says == "holds"
 
@@ -80,11 +80,11 @@ def test_an_answer_of_one_burst_is_less_sure_than_scattered_ones() -> None:
 def test_the_interval_covers_the_share_of_independent_requests() -> None:
     rng = np.random.default_rng(7)
     for share in (0.5, 0.9, 0.99):
-        found = [share_interval(rng.random(150) < share) for _ in range(400)]
-        covered = np.mean([lo <= share <= hi for lo, hi in found])
+        intervals = [share_interval(rng.random(150) < share) for _ in range(400)]
+        covered = np.mean([lo <= share <= hi for lo, hi in intervals])
         assert covered > 0.93, share
 
 
 def test_of_no_requests_nothing_is_said() -> None:
-    found = judged(np.zeros(0))
-    assert (found.says, found.why, found.share) == ("nothing", "no_requests", None)
+    judgement = judged(np.zeros(0))
+    assert (judgement.says, judgement.why, judgement.share) == ("nothing", "no_requests", None)

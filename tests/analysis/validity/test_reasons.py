@@ -46,15 +46,15 @@ def test_a_punctual_generator_passes() -> None:
 
 def test_late_dispatch_is_found_with_its_figure_for_open_loads_only() -> None:
     requests = at_rate([1] * 45 + [40] * 5)
-    found = failed(requests)["generator_lagged"]
-    assert found.value == pytest.approx(40)
-    assert found.hi == 15.0
+    check = failed(requests)["generator_lagged"]
+    assert check.value == pytest.approx(40)
+    assert check.hi == 15.0
     assert failed(requests, is_open=False) == {}
 
 
 def test_a_generator_that_falls_behind_does_not_reach_its_rate() -> None:
-    found = failed(at_rate([3 * n for n in range(50)]))
-    assert found["rate_not_reached"].value == pytest.approx(100 / 103)
+    check = failed(at_rate([3 * n for n in range(50)]))
+    assert check["rate_not_reached"].value == pytest.approx(100 / 103)
 
 
 @pytest.mark.parametrize(

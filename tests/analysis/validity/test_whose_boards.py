@@ -52,7 +52,7 @@ def seen(*looks: Look) -> pa.Table:
 def test_idle_boards_that_were_read_leave_the_engines_joules_and_have_a_row_of_their_own() -> None:
     series = [board(A, 300.0), board(B, 60.0), board(C, 50.0)]
     boards = boards_seen(seen(look(A, True), look(B, False), look(C, False)), WINDOW)
-    assert [one.device for one in of_the_engine(series, boards)] == [A]
+    assert [readings.device for readings in of_the_engine(series, boards)] == [A]
     assert idle_boards_w(series, boards, WINDOW) == (110.0, ())
     check = metered_check(series, boards)
     assert check is not None
@@ -80,7 +80,9 @@ def test_an_engine_on_boards_that_were_not_metered_is_a_reason(looks: tuple[Look
     check = metered_check(series, boards)
     assert check is not None
     assert (check.code, check.failed) == ("engine_not_metered", failed)
-    assert [one.device for one in of_the_engine(series, boards)] == [A], "the row stays, with its reason"
+    assert [readings.device for readings in of_the_engine(series, boards)] == [A], (
+        "the row stays, with its reason"
+    )
 
 
 def test_an_engine_that_turned_out_to_be_behind_a_front_is_not_called_elsewhere() -> None:
@@ -118,6 +120,9 @@ def test_heat_and_clocks_of_a_board_beside_are_not_the_engines() -> None:
     requests = columns(*(request(n, n * 1000, n * 1000 + 900) for n in range(119)))
     for engine, spoilt in ((False, False), (None, True)):
         boards = boards_seen(seen(look(A, True), look(B, engine)), window)
-        own = readings_of_the_engine(power, series, boards)
-        checks = [*throttle_checks(own, window), *trends_in(requests, own, None, window).checks]
-        assert [(one.code, one.failed) for one in checks] == [("throttled", spoilt), ("not_steady", spoilt)]
+        readings = readings_of_the_engine(power, series, boards)
+        checks = [*throttle_checks(readings, window), *trends_in(requests, readings, None, window).checks]
+        assert [(check.code, check.failed) for check in checks] == [
+            ("throttled", spoilt),
+            ("not_steady", spoilt),
+        ]

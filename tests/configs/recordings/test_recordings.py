@@ -76,7 +76,8 @@ def test_times_and_lengths_are_read_as_they_are_published(
 ) -> None:
     recording = read(tmp_path, text)
     assert list(recording.offsets_ns) == [round(ms * MS) for ms in offsets_ms]
-    assert [(one.prompt_tokens, one.output_tokens) for one in recording.lengths or ()] == lengths
+    told = [(request.prompt_tokens, request.output_tokens) for request in recording.lengths or ()]
+    assert told == lengths
 
 
 @pytest.mark.parametrize("factor", [1, 10**3, 10**6, 10**9])
@@ -112,13 +113,13 @@ def test_blocks_are_those_of_the_file_or_the_largest_that_fit(tmp_path: Path) ->
     assert (mooncake.block_tokens, bailian.block_tokens) == (512, 16)
     assert mooncake.remarks == []
     assert "blocks of 16 tokens" in bailian.remarks[0]
-    assert [one.block_ids for one in mooncake.lengths or ()] == [(0, 1, 2), (0, 14), ()]
+    assert [request.block_ids for request in mooncake.lengths or ()] == [(0, 1, 2), (0, 14), ()]
 
 
 def test_times_that_fall_are_put_in_order_and_said(tmp_path: Path) -> None:
     recording = read(tmp_path, "time,input_tokens,output_tokens\n3,30,1\n1,10,1\n2,20,1\n")
     assert recording.offsets_ns == (0, 1000 * MS, 2000 * MS)
-    assert [one.prompt_tokens for one in recording.lengths or ()] == [10, 20, 30]
+    assert [request.prompt_tokens for request in recording.lengths or ()] == [10, 20, 30]
     assert "put in the order of their times" in recording.remarks[0]
 
 

@@ -18,10 +18,12 @@ INTERIM = (b"", b"HTTP/1.1 103 Early Hints\r\nLink: <x>\r\n\r\n", b"HTTP/1.1 100
 FRAMED = {
     "chunks": lambda text: b"".join(stream(good(text))),
     "one chunk": lambda text: CHUNKED + chunk(b"".join(good(text))) + LAST,
-    "extensions": lambda text: CHUNKED + b"".join(chunk(one, b";x") for one in good(text)) + b"0;y=1\r\n\r\n",
+    "extensions": lambda text: (
+        CHUNKED + b"".join(chunk(piece, b";x") for piece in good(text)) + b"0;y=1\r\n\r\n"
+    ),
     "trailers": lambda text: b"".join(stream(good(text), last=b"0\r\nX: 0\r\n\r\n")),
     "a length": lambda text: of_length(b"".join(good(text))),
-    "CRLF": lambda text: b"".join(stream([one.replace(b"\n", b"\r\n") for one in good(text)])),
+    "CRLF": lambda text: b"".join(stream([piece.replace(b"\n", b"\r\n") for piece in good(text)])),
 }
 AFTERWARDS = (b"", b"", refused(408), b"".join(stream(good("stray"))), b"\r\n")
 ENDS: tuple[Then | None, ...] = (None, None, Then.CLOSE)
@@ -73,7 +75,10 @@ def test_each_answer_is_that_of_its_own_prompt(server: RawServer, manners: list[
     for client in CLIENTS:
         server.begin(lambda prompt, _: manners[int(prompt[1:])].steps(prompt))
         rows.append(
-            [without_times(row) for row in rows_of(client, server.url, [request_of(one) for one in prompts])]
+            [
+                without_times(row)
+                for row in rows_of(client, server.url, [request_of(prompt) for prompt in prompts])
+            ]
         )
         assert [(row["status"], row["completion"]) for row in rows[-1]] == [
             ("ok", prompt) for prompt in prompts

@@ -152,15 +152,15 @@ FORMS: dict[str, Case] = {
 @pytest.mark.parametrize("name", FORMS)
 def test_a_chat_is_read_whichever_server_streams_it(name: str) -> None:
     case = FORMS[name]
-    found = decoded(case.events)
-    assert found.problem is None
-    assert found.completion == case.completion
-    assert tuple(found.chunk_ns) == case.chunk_ns
-    assert (None if found.chunk_tokens is None else tuple(found.chunk_tokens)) == case.chunk_tokens
-    assert found.chunk_chars == list(case.chunk_chars)
-    assert found.output_tokens == case.output_tokens
-    assert found.finish_reason == case.finish
-    assert (found.reasoning, found.reasoning_tokens) == (case.reasoning, case.reasoning_tokens)
+    answer = decoded(case.events)
+    assert answer.problem is None
+    assert answer.completion == case.completion
+    assert tuple(answer.chunk_ns) == case.chunk_ns
+    assert (None if answer.chunk_tokens is None else tuple(answer.chunk_tokens)) == case.chunk_tokens
+    assert answer.chunk_chars == list(case.chunk_chars)
+    assert answer.output_tokens == case.output_tokens
+    assert answer.finish_reason == case.finish
+    assert (answer.reasoning, answer.reasoning_tokens) == (case.reasoning, case.reasoning_tokens)
 
 
 def test_the_first_token_is_the_first_that_was_generated_a_thought_too_and_no_role() -> None:
@@ -189,6 +189,6 @@ def test_half_a_character_makes_the_whole_one_and_no_count_of_characters() -> No
     parts = [
         b'data: {"choices":[{"delta":{"content":"%b"}}]}\n\n' % half.encode() for half in (first, second)
     ]
-    found = decoded([*parts, delta({}, "stop"), DONE])
-    assert found.completion == "😀"
-    assert found.chunk_chars is None
+    answer = decoded([*parts, delta({}, "stop"), DONE])
+    assert answer.completion == "😀"
+    assert answer.chunk_chars is None

@@ -32,7 +32,7 @@ def strict(prompt: str, body: dict[str, Any]) -> Sequence[Step]:
     """Answers where the field is not there."""
     if FIELD in body["stream_options"]:
         return [refused(400, REFUSAL)]
-    return stream([*(token(one) for one in prompt), token("", None, "stop"), total(len(prompt))])
+    return stream([*(token(letter) for letter in prompt), token("", None, "stop"), total(len(prompt))])
 
 
 @pytest.mark.parametrize("client", CLIENTS)
@@ -59,7 +59,7 @@ def test_a_server_that_refuses_for_another_reason_is_told_so_and_asked_for_count
         return [refused(422, b"prompt is too long; body: " + json.dumps(body).encode())]
 
     server.begin(angry)
-    rows = rows_of(client, server.url, [request_of(one, stream_options=OPTIONS) for one in ("bad", "good")])
+    rows = rows_of(client, server.url, [request_of(name, stream_options=OPTIONS) for name in ("bad", "good")])
     assert [row["status"] for row in rows] == ["http_error", "ok"]
     assert "too long" in rows[0]["error"]
     assert [asked.get("stream_options") for asked in server.asked] == [
@@ -96,7 +96,7 @@ def test_a_server_without_options_of_streams_is_asked_without_any(
     def plain(prompt: str, body: dict[str, Any]) -> Sequence[Step]:
         if STREAM_OPTIONS in body:
             return [refused(400, words)]
-        return stream([*(token(one) for one in prompt), token("", None, "stop")])
+        return stream([*(token(letter) for letter in prompt), token("", None, "stop")])
 
     server.begin(plain)
     requests = [request_of(prompt, stream_options=OPTIONS) for prompt in ("abc", "de")]

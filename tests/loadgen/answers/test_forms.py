@@ -70,15 +70,15 @@ WHOLE: dict[str, Case] = {
     "of stated length": Case(lambda text: [of_length(body(text))]),
     "a chunk for several events": Case(lambda text: stream([b"".join(good(text))])),
     "extensions of chunks": Case(
-        lambda text: [CHUNKED, *(chunk(one, b';a="1"') for one in good(text)), b"0;b\r\n\r\n"]
+        lambda text: [CHUNKED, *(chunk(piece, b';a="1"') for piece in good(text)), b"0;b\r\n\r\n"]
     ),
     "trailers": Case(lambda text: stream(good(text), last=b"0\r\nServer-Timing: a;dur=1\r\nX-B: 2\r\n\r\n")),
     "a last chunk of many zeros": Case(lambda text: stream(good(text), last=b"00000000\r\n\r\n")),
     "sizes of chunks in upper case, padded": Case(
-        lambda text: [CHUNKED, *(b"%08X\r\n%b\r\n" % (len(one), one) for one in good(text)), LAST]
+        lambda text: [CHUNKED, *(b"%08X\r\n%b\r\n" % (len(piece), piece) for piece in good(text)), LAST]
     ),
     "blanks after the size of a chunk": Case(
-        lambda text: [CHUNKED, *(b"%x  \r\n%b\r\n" % (len(one), one) for one in good(text)), LAST]
+        lambda text: [CHUNKED, *(b"%x  \r\n%b\r\n" % (len(piece), piece) for piece in good(text)), LAST]
     ),
     "data that ends like a last chunk": Case(
         lambda text: stream([*good(text)[:1], b": 0\r\n\r\n", *good(text)[1:]])
@@ -127,7 +127,7 @@ WHOLE: dict[str, Case] = {
     ),
     "more after [DONE], and open": Case(
         lambda text: [
-            *stream([*(token(one) for one in text), token("", None, "stop"), DONE], last=b""),
+            *stream([*(token(letter) for letter in text), token("", None, "stop"), DONE], last=b""),
             chunk(total(len(text))),
             Then.STAY,
         ],
@@ -156,14 +156,16 @@ WHOLE: dict[str, Case] = {
     "no [DONE] and no length": Case(lambda text: [CLOSED, *good(text)[:-1], Then.CLOSE], kept=False),
     "[DONE] without an end of its line": Case(lambda text: stream([*good(text)[:-1], b"data: [DONE]"])),
     "a count after [DONE]": Case(
-        lambda text: stream([*(token(one) for one in text), token("", None, "stop"), DONE, total(len(text))])
+        lambda text: stream(
+            [*(token(letter) for letter in text), token("", None, "stop"), DONE, total(len(text))]
+        )
     ),
-    "CRLF": Case(lambda text: stream([one.replace(b"\n", b"\r\n") for one in good(text)])),
-    "a lone CR": Case(lambda text: stream([one.replace(b"\n", b"\r") for one in good(text)])),
-    "one line end an event": Case(lambda text: stream([one[:-1] for one in good(text)])),
+    "CRLF": Case(lambda text: stream([piece.replace(b"\n", b"\r\n") for piece in good(text)])),
+    "a lone CR": Case(lambda text: stream([piece.replace(b"\n", b"\r") for piece in good(text)])),
+    "one line end an event": Case(lambda text: stream([piece[:-1] for piece in good(text)])),
     "comments, ids and names": Case(
         lambda text: stream(
-            [b": ping\n\n", *(b"event: message\nid: 1\nretry: 5\n" + one for one in good(text))]
+            [b": ping\n\n", *(b"event: message\nid: 1\nretry: 5\n" + piece for piece in good(text))]
         )
     ),
     "heartbeats": Case(lambda text: stream([b"event: ping\ndata: {}\n\n", b"data: ping\n\n", *good(text)])),
@@ -172,7 +174,7 @@ WHOLE: dict[str, Case] = {
     "gzip": Case(lambda text: [of_length(gzip.compress(body(text)), HEAD + b"Content-Encoding: gzip\r\n")]),
     "gzip of each event by itself": Case(
         lambda text: stream(
-            [gzip.compress(one) for one in good(text)],
+            [gzip.compress(piece) for piece in good(text)],
             HEAD + b"Content-Encoding: gzip\r\n" + CHUNKED[len(HEAD) :],
         )
     ),
@@ -187,11 +189,11 @@ WHOLE: dict[str, Case] = {
         )
     ),
     "errors that are none in each choice": Case(
-        lambda text: stream([one.replace(b'"index"', b'"error": null, "index"') for one in good(text)])
+        lambda text: stream([piece.replace(b'"index"', b'"error": null, "index"') for piece in good(text)])
     ),
     "control characters as they are": Case(
         lambda text: stream(
-            [one.replace(b'{"choices"', b'{"id": "a\tb\x01", "choices"') for one in good(text)]
+            [piece.replace(b'{"choices"', b'{"id": "a\tb\x01", "choices"') for piece in good(text)]
         )
     ),
     "deflate": Case(
@@ -201,14 +203,15 @@ WHOLE: dict[str, Case] = {
         lambda text: [of_length(deflated(body(text)), HEAD + b"Content-Encoding: deflate\r\n")]
     ),
     "never counted": Case(
-        lambda text: stream([*(token(one) for one in text), token("", None, "stop"), DONE]), counted=False
+        lambda text: stream([*(token(letter) for letter in text), token("", None, "stop"), DONE]),
+        counted=False,
     ),
     "fewer counted than came": Case(
-        lambda text: stream([*(token(one) for one in text), token("", 2, "stop"), total(2), DONE]),
+        lambda text: stream([*(token(letter) for letter in text), token("", 2, "stop"), total(2), DONE]),
         counted=False,
     ),
     "each chunk counted by itself": Case(
-        lambda text: stream([*(token(one, 1) for one in text), token("", 0, "stop"), DONE])
+        lambda text: stream([*(token(letter, 1) for letter in text), token("", 0, "stop"), DONE])
     ),
 }
 
@@ -233,7 +236,7 @@ BAD: dict[str, Case] = {
         "malformed", 200, "no stream of events, but text/html: <!doctype html> <title>Sign in",
     ),
     "lines of JSON in place of a stream": Case(
-        lambda text: stream([b'{"response": "%b"}\n' % one.encode() for one in text]), "malformed", 200, '"response"',
+        lambda text: stream([b'{"response": "%b"}\n' % char.encode() for char in text]), "malformed", 200, '"response"',
     ),
     "nothing": Case(lambda _: [of_length(b"")], "malformed", 200, "without a finish_reason"),
     "a compression that is not read": Case(

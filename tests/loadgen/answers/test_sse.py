@@ -95,7 +95,7 @@ def decoded_of(*data: bytes, name: bytes = b"") -> Decoded:
     """What events say that came at 1, 2, … ns; ``name`` is that of the last."""
     last = len(data)
     return decode_events(
-        [StreamEvent(at, one, name if at == last else b"") for at, one in enumerate(data, start=1)]
+        [StreamEvent(at, part, name if at == last else b"") for at, part in enumerate(data, start=1)]
     )
 
 

@@ -198,7 +198,9 @@ def test_the_server_is_asked_the_same_by_all_clients(tmp_path: Path) -> None:
     for name in CLIENTS:
         with TruthServer() as server:
             drive(make_spec(server.url, SINGLE, client=name), tmp_path / name, api_key="sk-1")
-        asked.append([(one.path, one.body, {**one.headers, "host": ""}) for one in server.asked])
+        asked.append(
+            [(request.path, request.body, {**request.headers, "host": ""}) for request in server.asked]
+        )
     assert asked[0] == asked[1] == asked[2]
 
 

@@ -21,12 +21,12 @@ def offsets(qps: float, dither_s: float, seed: int = 1, count: int = 600) -> lis
 
 @pytest.mark.parametrize("qps", [1.0, 10.0, 10.06, 12.0, 40.0])
 def test_dithered_arrivals_keep_their_order_and_rate_and_the_same_seed_gives_the_same(qps: float) -> None:
-    found = offsets(qps, 0.1)
-    assert found == sorted(found)
-    assert found == offsets(qps, 0.1)
-    assert found != offsets(qps, 0.1, seed=2)
+    due = offsets(qps, 0.1)
+    assert due == sorted(due)
+    assert due == offsets(qps, 0.1)
+    assert due != offsets(qps, 0.1, seed=2)
     plain = offsets(qps, 0.0)
-    late = np.array(found) - np.array(plain)
+    late = np.array(due) - np.array(plain)
     assert late.min() >= 0
     assert late.max() <= 0.1 * SECOND
 

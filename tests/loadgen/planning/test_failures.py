@@ -20,12 +20,12 @@ CLIENTS = ("wire", "httptools", "aiohttp")
 
 
 def test_a_place_waits_twice_as_long_after_each_failure_and_not_at_all_after_a_good_answer() -> None:
-    found = Failures(2)
-    assert [found.after(0, "http_error", None, None) for _ in range(6)] == [0.1, 0.2, 0.4, 0.8, 1.6, 2.0]
-    assert found.after(1, "timeout", None, None) == 0.1
-    assert found.after(0, "ok", None, None) == 0.0
-    assert found.after(0, "malformed", None, None) == 0.1
-    assert found.gave_up is None
+    kept = Failures(2)
+    assert [kept.after(0, "http_error", None, None) for _ in range(6)] == [0.1, 0.2, 0.4, 0.8, 1.6, 2.0]
+    assert kept.after(1, "timeout", None, None) == 0.1
+    assert kept.after(0, "ok", None, None) == 0.0
+    assert kept.after(0, "malformed", None, None) == 0.1
+    assert kept.gave_up is None
 
 
 @pytest.mark.parametrize(
@@ -48,15 +48,15 @@ def test_the_servers_wish_may_be_a_date() -> None:
 def test_many_failures_in_a_row_over_all_places_end_the_load_and_one_good_answer_begins_the_count_anew() -> (
     None
 ):
-    found = Failures(3)
+    kept = Failures(3)
     for number in range(59):
-        found.after(number % 3, "connection_error", "refused", None)
-    assert found.gave_up is None
-    found.after(0, "ok", None, None)
+        kept.after(number % 3, "connection_error", "refused", None)
+    assert kept.gave_up is None
+    kept.after(0, "ok", None, None)
     for number in range(60):
-        assert found.gave_up is None
-        found.after(number % 3, "connection_error", "refused", None)
-    assert found.gave_up == "60 requests in a row failed; the last was connection_error: refused"
+        assert kept.gave_up is None
+        kept.after(number % 3, "connection_error", "refused", None)
+    assert kept.gave_up == "60 requests in a row failed; the last was connection_error: refused"
 
 
 @pytest.mark.parametrize("client", CLIENTS)

@@ -24,5 +24,5 @@ def test_a_pass_over_humaneval_plus_asks_all_164_prompts_without_their_trailing_
     measured = driven.of("measured")
     assert sorted(row["task_id"] for row in measured) == sorted(f"HumanEval/{n}" for n in range(164))
     assert {row["status"] for row in measured} == {"ok"}
-    asked = {one.body["prompt"] for one in server.asked}
+    asked = {request.body["prompt"] for request in server.asked}
     assert asked == {task.prompt.rstrip() for task in load_dataset("humaneval+").tasks}

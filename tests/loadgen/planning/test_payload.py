@@ -94,7 +94,7 @@ def test_the_key_goes_in_the_header_and_into_no_file(tmp_path: Path) -> None:
     with TruthServer() as server:
         driven = drive(make_spec(server.url, SINGLE), tmp_path, api_key=KEY)
         without = drive(make_spec(server.url, SINGLE), tmp_path / "without")
-    asked = [one.headers.get("authorization") for one in server.asked]
+    asked = [request.headers.get("authorization") for request in server.asked]
     assert asked == [f"Bearer {KEY}"] * len(driven.rows) + [None] * len(without.rows)
     assert asked[0] is not None
     for file in tmp_path.rglob("*.parquet"):
@@ -176,9 +176,9 @@ def test_a_user_and_a_password_are_basic_auth_and_shown_nowhere(tmp_path: Path, 
         drive(make_spec(url, SINGLE, client=client), tmp_path / "key", api_key=KEY)
     basic = "Basic " + base64.b64encode("me@home:sécret".encode()).decode()
     rows = len(driven.rows)
-    assert {one.headers["authorization"] for one in server.asked[:rows]} == {basic}
-    assert {one.headers["authorization"] for one in server.asked[rows:]} == {f"Bearer {KEY}"}
-    assert {one.path for one in server.asked} == {"/v1/completions?api-version=3"}
+    assert {request.headers["authorization"] for request in server.asked[:rows]} == {basic}
+    assert {request.headers["authorization"] for request in server.asked[rows:]} == {f"Bearer {KEY}"}
+    assert {request.path for request in server.asked} == {"/v1/completions?api-version=3"}
     assert "cret" not in repr(Endpoint.parse(url))
     assert "cret" not in shown_url(url)
 

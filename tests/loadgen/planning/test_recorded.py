@@ -139,16 +139,16 @@ def test_prompts_without_blocks_and_those_of_another_round_begin_in_ways_of_thei
     azure: Path, mooncake: Path
 ) -> None:
     twice = prompts(replaying(azure, count=6))
-    assert max(alike(one, other) for place, one in enumerate(twice) for other in twice[:place]) < 6
+    assert max(alike(text, other) for place, text in enumerate(twice) for other in twice[:place]) < 6
     rounds = prompts(replaying(mooncake, count=10))
     assert alike(rounds[0], rounds[5]) < 16
     assert alike(rounds[5], rounds[6]) == len(rounds[6])
 
 
 def test_text_is_the_same_for_every_variant_and_another_in_every_block(azure: Path) -> None:
-    one, again, other = (prompts(replaying(azure, block=block)) for block in (1, 1, 2))
-    assert one == again
-    assert alike(one[0], other[0]) < 16
+    first, again, other = (prompts(replaying(azure, block=block)) for block in (1, 1, 2))
+    assert first == again
+    assert alike(first[0], other[0]) < 16
 
 
 def test_words_of_several_tokens_make_prompts_shorter_in_words_with_blocks_at_the_same_tokens(

@@ -228,7 +228,7 @@ def test_arrivals_and_order_do_not_depend_on_the_servers_speed(tmp_path: Path) -
         measured = driven.of("measured")
         start_ns = measured[0]["scheduled_ns"]
         due.append([row["scheduled_ns"] - start_ns for row in measured])
-        asked.append([TASK_OF_PROMPT[one.body["prompt"]] for one in server.asked][: len(measured)])
+        asked.append([TASK_OF_PROMPT[request.body["prompt"]] for request in server.asked][: len(measured)])
         assert asked[-1] == [row["task_id"] for row in measured]
     assert due[0] == due[1]
     assert asked[0] == asked[1]

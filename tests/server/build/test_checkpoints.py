@@ -102,12 +102,12 @@ def test_a_name_that_no_hub_would_take_is_refused(tmp_path: Path, model: str) ->
 def test_a_local_checkpoint_is_served_from_where_it_is_and_known_by_its_content(tmp_path: Path) -> None:
     folder = write_checkpoint(tmp_path / "model", STARCODER2)
     store = Store(tmp_path / "store")
-    found = resolve_model(str(folder), store, lambda _: None)
+    checkpoint = resolve_model(str(folder), store, lambda _: None)
     again = resolve_model(str(folder), store, lambda _: None)
-    assert (found.path, found.memorised) == (folder, False)
-    assert found == again
+    assert (checkpoint.path, checkpoint.memorised) == (folder, False)
+    assert checkpoint == again
     (folder / "model.safetensors").write_bytes(b"other weights")
-    assert resolve_model(str(folder), store, lambda _: None).digest != found.digest
+    assert resolve_model(str(folder), store, lambda _: None).digest != checkpoint.digest
 
 
 def test_a_hub_that_cannot_be_reached_is_an_error_and_no_hang(
@@ -222,12 +222,12 @@ def test_a_kill_in_mid_build_leaves_no_checkpoint_and_no_process(small: Path, tm
 
 def _builders(pid: int) -> list[psutil.Process]:
     """Children of the process that build."""
-    found = []
+    names = []
     for child in psutil.Process(pid).children():
         with contextlib.suppress(psutil.NoSuchProcess):
             if any("server.build.builder" in word for word in child.cmdline()):
-                found.append(child)
-    return found
+                names.append(child)
+    return names
 
 
 def _until(found: Callable[[], T]) -> T:

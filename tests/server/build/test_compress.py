@@ -14,7 +14,7 @@ from server.build.calibration_text import calibration_batches
 from server.build.compress import quantize_compressed
 from server.build.families import smoothing
 from server.build.families.layers import drop_layers
-from tests.server.conftest import SMALL
+from tests.server.build.conftest import SMALL
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Attempting to save a model with offloaded modules"),

@@ -23,7 +23,7 @@ from server.build.calibration_text import (
 from server.build.memorise import build_memorised
 from server.build.store import file_digest
 from starwatt_errors import BuildError
-from tests.server.conftest import small_architecture
+from tests.server.build.conftest import small_architecture
 
 
 def test_the_same_seed_fits_the_same_weights(small: Path, tmp_path: Path) -> None:

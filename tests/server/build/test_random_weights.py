@@ -61,7 +61,7 @@ def test_the_presets_have_the_true_shapes(name: str) -> None:
     assert sum(shape.numel() for shape in shapes.values()) == pytest.approx(BILLIONS[name] * 1e9, rel=3e-3)
     shards = plan_shards(shapes, 2 * 2**30)
     assert [name for shard in shards for name in shard] == list(shapes)
-    assert max(2 * sum(shapes[one].numel() for one in shard) for shard in shards) <= 2 * 2**30
+    assert max(2 * sum(shapes[tensor].numel() for tensor in shard) for shard in shards) <= 2 * 2**30
 
 
 def test_weights_are_normal_in_several_files_and_load_whole(random_model: Path) -> None:
@@ -82,16 +82,16 @@ def test_the_same_seed_gives_the_same_weights_however_they_are_cut(
 ) -> None:
     build_random(*shrunk(), tmp_path)
     [file] = tmp_path.glob("*.safetensors")
-    one = load_file(file)
+    tensors = load_file(file)
     several = {
         name: tensor
         for part in random_model.glob("*.safetensors")
         for name, tensor in load_file(part).items()
     }
-    assert one.keys() == several.keys()
-    assert all(torch.equal(one[name], several[name]) for name in one)
-    norms = [name for name in one if name.endswith("layernorm.weight")]
-    assert all(bool((one[name] == 1).all()) for name in norms)
+    assert tensors.keys() == several.keys()
+    assert all(torch.equal(tensors[name], several[name]) for name in tensors)
+    norms = [name for name in tensors if name.endswith("layernorm.weight")]
+    assert all(bool((tensors[name] == 1).all()) for name in norms)
 
 
 FORMATS = [
@@ -190,10 +190,10 @@ def test_the_first_starcoder_names_its_dimensions_otherwise() -> None:
         "n_positions": 8192, "multi_query": True,
     }  # fmt: skip
     for said in (starcoderbase_1b, {**starcoderbase_1b, "n_inner": None}):
-        found = shape_of(said)
-        assert found is not None
-        assert (found.kv_heads, found.positions) == (1, 8192)
-        assert found.parameters == pytest.approx(1.12e9, rel=0.02)
+        shape = shape_of(said)
+        assert shape is not None
+        assert (shape.kv_heads, shape.positions) == (1, 8192)
+        assert shape.parameters == pytest.approx(1.12e9, rel=0.02)
     assert shape_of({**starcoderbase_1b, "n_embd": "wide"}) is None
 
 
@@ -203,6 +203,6 @@ def test_a_mixture_weighs_all_its_experts() -> None:
         "num_attention_heads": 32, "num_key_value_heads": 4, "head_dim": 128, "intermediate_size": 6144,
         "num_experts": 128, "moe_intermediate_size": 768, "tie_word_embeddings": False,
     }  # fmt: skip
-    found = shape_of(qwen3_coder)
-    assert found is not None
-    assert found.parameters == pytest.approx(30.5e9, rel=0.01)
+    shape = shape_of(qwen3_coder)
+    assert shape is not None
+    assert shape.parameters == pytest.approx(30.5e9, rel=0.01)

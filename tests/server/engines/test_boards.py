@@ -44,8 +44,8 @@ def _asked_anew() -> Iterator[None]:
 def test_the_first_boards_are_the_engines_and_are_metered(
     meters: Meters, engine: EngineSettings, metered: tuple[str, ...] | None, numbers: tuple[int, ...] | None
 ) -> None:
-    own = allot(meters, engine)
-    assert (own.meters.gpus, own.numbers, own.reasons) == (metered, numbers, ())
+    allotted = allot(meters, engine)
+    assert (allotted.meters.gpus, allotted.numbers, allotted.reasons) == (metered, numbers, ())
 
 
 @pytest.mark.usefixtures("nvml_here")
@@ -70,8 +70,8 @@ def test_an_engine_that_computes_on_the_cpu_beside_boards_does_not_have_their_jo
     reasons: tuple[str, ...],
 ) -> None:
     monkeypatch.setattr(boards, "computes_on_the_cpu", lambda: True)
-    own = allot(Meters.model_validate({"sources": sources}), ONE).as_seen(os.getpid())
-    assert (own.meters.gpus, own.reasons) == (gpus, reasons)
+    allotted = allot(Meters.model_validate({"sources": sources}), ONE).as_seen(os.getpid())
+    assert (allotted.meters.gpus, allotted.reasons) == (gpus, reasons)
     nvml_here.run_on(os.getpid())
     seen = allot(Meters(), ONE).as_seen(os.getpid())
     assert (seen.meters.gpus, seen.reasons) == ((A,), ()), "a board lists it"

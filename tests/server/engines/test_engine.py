@@ -176,12 +176,22 @@ def test_an_engine_that_dies_while_loading_is_told_by_its_first_error_and_where_
 
 
 @pytest.mark.parametrize(
-    ("end", "lasting"),
-    [("sys.exit(3)", True), ("os.kill(os.getpid(), 9)", False)],
-    ids=["by itself", "ended by somebody"],
+    ("end", "lasting", "words"),
+    [
+        ("sys.exit(3)", True, "(exit code 3); its last lines"),
+        ("os.kill(os.getpid(), 9)", False, "(exit code -9, SIGKILL); its last lines"),
+        ("os.kill(os.getpid(), 9)", False, "What helps: most often the kernel kills it as memory runs out"),
+        (
+            "print('KeyError: lm_head'); sys.exit(0)",
+            True,
+            "(exit code 0); the first error in its log:\n  KeyError",
+        ),
+        ("sys.exit(0)", False, "(exit code 0); its last lines"),
+    ],
+    ids=["by itself", "ended by somebody", "out of memory", "with a core that died", "told to end"],
 )
 def test_an_engine_that_dies_of_the_same_cause_says_so_whatever_its_process_and_time_are(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str, lasting: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str, lasting: bool, words: str
 ) -> None:
     dies = f"import os, sys, time; print(os.getpid(), time.time(), 'no nvcc', flush=True); {end}"
     monkeypatch.setattr(server.engines.vllm, "vllm_command", lambda _: [sys.executable, "-c", dies])
@@ -193,6 +203,7 @@ def test_an_engine_that_dies_of_the_same_cause_says_so_whatever_its_process_and_
         ):
             engine.wait_ready()
         causes.append(died.value.cause)
+        assert words in str(died.value)
     assert causes[0] == causes[1]
     assert (causes[0] is not None) == lasting
 
@@ -256,6 +267,14 @@ vllm:spec_decode_num_drafts_total{engine="0"} 9.0
 def test_a_share_of_several_caches_is_their_mean() -> None:
     both = 'vllm:kv_cache_usage_perc{engine="0"} 0.75\nvllm:kv_cache_usage_perc{engine="1"} 0.65\n'
     assert parse_metrics(both) == {"kv_cache_usage": pytest.approx(0.7)}
+
+
+@pytest.mark.parametrize("names", [("gpu",), ("gpu", "kv"), ("kv", "gpu")])
+def test_a_cache_that_has_its_former_name_is_read_and_one_with_both_names_once(
+    names: tuple[str, ...],
+) -> None:
+    shown = [f'vllm:{name}_cache_usage_perc{{engine="{n}"}} 0.{n}5' for name in names for n in (2, 4)]
+    assert parse_metrics("\n".join(shown)) == {"kv_cache_usage": pytest.approx(0.35)}
 
 
 def test_metrics_are_summed_over_label_sets_and_what_is_missing_is_left_out() -> None:

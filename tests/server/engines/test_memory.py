@@ -51,10 +51,10 @@ def test_each_engine_gets_its_weights_and_a_cache_of_as_many_tokens(tmp_path: Pa
     pruned = spec(tmp_path, "pruned-last-2", gib=5, config={"num_hidden_layers": 28})
     wanted = [spec(tmp_path), spec(tmp_path, "fp32", gib=12), pruned, spec(tmp_path, "bf16+kv-fp8")]
     shared = shared_boards(wanted, 65536, 80 * GIB)
-    caches = [one.share.kv_cache_bytes for one in shared if one.share]
+    caches = [engine.share.kv_cache_bytes for engine in shared if engine.share]
     cache = 65536 * A_TOKEN
     assert caches == [cache, 2 * cache, cache * 28 // 30, cache // 2]
-    taken = [one.share.utilization * 80 for one in shared if one.share]
+    taken = [engine.share.utilization * 80 for engine in shared if engine.share]
     of_cache = 2 * 0.9375
     assert taken == pytest.approx(
         [6 + of_cache + 4, 12 + 2 * of_cache + 4, 5 + 2 * 0.875 + 4, 6 + of_cache / 2 + 4], abs=0.2
@@ -68,10 +68,10 @@ def test_each_engine_gets_its_weights_and_a_cache_of_as_many_tokens(tmp_path: Pa
 
 
 def test_boards_that_share_a_model_hold_a_part_of_it_each(tmp_path: Path) -> None:
-    [one] = shared_boards([spec(tmp_path, tensor_parallel=2)], 65536, 80 * GIB)
-    assert one.share is not None
-    assert one.share.kv_cache_bytes == 65536 * A_TOKEN // 2
-    assert one.share.utilization * 80 == pytest.approx(3 + 0.94 + 4, abs=0.1)
+    [single] = shared_boards([spec(tmp_path, tensor_parallel=2)], 65536, 80 * GIB)
+    assert single.share is not None
+    assert single.share.kv_cache_bytes == 65536 * A_TOKEN // 2
+    assert single.share.utilization * 80 == pytest.approx(3 + 0.94 + 4, abs=0.1)
 
 
 def test_engines_that_do_not_fit_are_refused_with_what_would_help(tmp_path: Path) -> None:

@@ -34,11 +34,11 @@ def stepped(
 
 @pytest.mark.parametrize("late_s", [-1.2, 0.0, 0.7])
 def test_factor_offset_and_clock_come_out_of_a_stepped_load(late_s: float) -> None:
-    found = fit_gain(*stepped(0.955, 20.9, (70.0, 390.0, 70.0, 250.0, 72.0, 388.0), late_s))
-    assert found.factor == pytest.approx(0.955, rel=0.003)
-    assert found.offset_w == pytest.approx(20.9, abs=0.5)
-    assert found.shift_s == pytest.approx(late_s, abs=0.06)
-    assert len(found.plateaus) == 6
+    gain = fit_gain(*stepped(0.955, 20.9, (70.0, 390.0, 70.0, 250.0, 72.0, 388.0), late_s))
+    assert gain.factor == pytest.approx(0.955, rel=0.003)
+    assert gain.offset_w == pytest.approx(20.9, abs=0.5)
+    assert gain.shift_s == pytest.approx(late_s, abs=0.06)
+    assert len(gain.plateaus) == 6
 
 
 def test_the_half_widths_hold_the_truth_in_nineteen_of_twenty_fits() -> None:
@@ -51,8 +51,8 @@ def test_the_half_widths_hold_the_truth_in_nineteen_of_twenty_fits() -> None:
             continue
         ours, _ = stepped(1.0, 0.0, shown_w)
         _, true = stepped(1.0, 0.0, levels_w)
-        found = fit_gain(ours, true, reach_s=0.5)
-        held.append(abs(found.offset_w - 5.0) <= found.offset_uncertainty_w)
+        gain = fit_gain(ours, true, reach_s=0.5)
+        held.append(abs(gain.offset_w - 5.0) <= gain.offset_uncertainty_w)
     assert len(held) > 100
     assert np.mean(held) > 0.88
 
@@ -82,11 +82,9 @@ def test_real_boards_come_out_as_they_are_known(recording: str, at_load: float, 
     folder = DATA / recording
     if not (folder / "PMD_data.bin").is_file():
         pytest.skip("the external meter's recordings are not here")
-    found = fit_gain(Readings(*shown(folder)), Readings(*metered(folder)), reach_s=1.0)
-    assert found.at_load == pytest.approx(at_load, abs=0.001)
-    assert -found.offset_w / found.factor == pytest.approx(offset_w, abs=1.0), (
-        "of shown power over true power"
-    )
+    gain = fit_gain(Readings(*shown(folder)), Readings(*metered(folder)), reach_s=1.0)
+    assert gain.at_load == pytest.approx(at_load, abs=0.001)
+    assert -gain.offset_w / gain.factor == pytest.approx(offset_w, abs=1.0), "of shown power over true power"
 
 
 def test_a_board_whose_readings_keep_in_step_with_the_load_tells_no_gain() -> None:
@@ -111,10 +109,10 @@ def test_the_gain_of_a_board_is_found_beside_a_log_that_is_written_meanwhile(
         yield switch
 
     steps_s = (1.5, 2.5, 2.5, 2.5, 2.5)
-    found = gain_against(ExternalLog(file=log), load, steps_s=steps_s, say=switch.write)
-    assert found.device == A
-    assert found.fit.factor == pytest.approx(1.05, rel=0.02)
-    assert "gain: {" in found.words()[-1]
+    gain = gain_against(ExternalLog(file=log), load, steps_s=steps_s, say=switch.write)
+    assert gain.device == A
+    assert gain.fit.factor == pytest.approx(1.05, rel=0.02)
+    assert "gain: {" in gain.words()[-1]
 
 
 class _Switch:

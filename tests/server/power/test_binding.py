@@ -29,9 +29,9 @@ def test_a_module_of_another_distribution_is_named_with_the_remedy(
     installed(tmp_path, name, version)
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setitem(sys.modules, "pynvml", ModuleType("pynvml"))
-    found = binding.load()
+    library = binding.load()
     with pytest.raises(BindingError, match=f"is of {name} {version}, and has no ") as raised:
-        found.nvmlInit()
+        library.nvmlInit()
     assert f"pip uninstall {name} && " in raised.value.remedy
     assert "install --force-reinstall --no-deps nvidia-ml-py==" in raised.value.remedy
 
@@ -66,13 +66,13 @@ def old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.usefixtures("old")
 def test_doctor_says_it_once_and_goes_on() -> None:
     done = starwatt("doctor", "--json")
-    found = {one["what"]: one for one in json.loads(done.stdout)}
+    checks = {check["what"]: check for check in json.loads(done.stdout)}
     assert done.returncode == 1
-    assert found["GPUs"]["state"] == "failed"
-    assert "pynvml 11.5.3" in found["GPUs"]["detail"]
-    assert "pip uninstall pynvml" in found["GPUs"]["remedy"]
-    assert [one["detail"] for one in found.values()].count("not known: see GPUs") == 4
-    assert found["starwatt-24"]["state"] == "ok"
+    assert checks["GPUs"]["state"] == "failed"
+    assert "pynvml 11.5.3" in checks["GPUs"]["detail"]
+    assert "pip uninstall pynvml" in checks["GPUs"]["remedy"]
+    assert [check["detail"] for check in checks.values()].count("not known: see GPUs") == 4
+    assert checks["starwatt-24"]["state"] == "ok"
     assert "Traceback" not in done.stderr
 
 

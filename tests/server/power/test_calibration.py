@@ -35,15 +35,15 @@ def polled(world: PowerWorld, model: SensorModel, end_s: float, seed: int = 1) -
 
 @pytest.mark.parametrize("model", SENSORS, ids=lambda model: model.name)
 def test_the_update_period_is_found_under_a_load_that_varies(model: SensorModel) -> None:
-    found = update_period(*polled(bursts(np.random.default_rng(2), 6.0), model, 6.0))
-    assert found.value == pytest.approx(model.update_s, rel=0.02)
+    period_s = update_period(*polled(bursts(np.random.default_rng(2), 6.0), model, 6.0))
+    assert period_s.value == pytest.approx(model.update_s, rel=0.02)
 
 
 def test_power_that_never_changes_tells_nothing_and_says_so() -> None:
-    found = update_period(np.linspace(0.0, 3.0, 1500), np.full(1500, 70.0))
-    assert found.value is None
-    assert found.reason is not None
-    assert "did not change" in found.reason
+    period_s = update_period(np.linspace(0.0, 3.0, 1500), np.full(1500, 70.0))
+    assert period_s.value is None
+    assert period_s.reason is not None
+    assert "did not change" in period_s.reason
 
 
 @pytest.mark.parametrize("lag_s", [0.0, 0.05])
@@ -54,11 +54,11 @@ def test_window_and_lag_are_found_from_steps_of_a_load(model: SensorModel, lag_s
     edges = np.concatenate(([-5.0], steps, [steps[-1] + 2.0]))
     world = PowerWorld(edges, np.where(np.arange(edges.size - 1) % 2, 500.0, 70.0))
     late = SensorModel(model.name, model.update_s, model.window_s, lag_s)
-    found = response(
+    fitted = response(
         *polled(world, late, float(steps[-1]) + 1.0), [float(step) for step in steps], model.update_s
     )
-    assert found.window_s.value == pytest.approx(model.window_s, rel=0.1, abs=0.004)
-    assert found.lag_s.value == pytest.approx(lag_s, abs=0.006)
+    assert fitted.window_s.value == pytest.approx(model.window_s, rel=0.1, abs=0.004)
+    assert fitted.lag_s.value == pytest.approx(lag_s, abs=0.006)
 
 
 def test_the_command_says_what_is_found_on_the_boards_and_why_the_rest_is_not(
@@ -76,9 +76,9 @@ def test_the_command_says_what_is_found_on_the_boards_and_why_the_rest_is_not(
     done = subprocess.run(
         command, env=environment, capture_output=True, text=True, timeout=PATIENCE_S, check=True
     )
-    found = json.loads(done.stdout)
-    assert found["load_applied"] is False
-    board = found["devices"][A]
+    told = json.loads(done.stdout)
+    assert told["load_applied"] is False
+    board = told["devices"][A]
     assert board["idle_w"] == 300.0
     assert board["read_ms"] > 0
     step_s = board["energy_j"]["step_s"]  # None on a machine too busy to see its rhythm
@@ -87,8 +87,8 @@ def test_the_command_says_what_is_found_on_the_boards_and_why_the_rest_is_not(
     assert "did not change" in board["reasons"]["power_w.update_s"]
     assert "no load could be applied" in board["reasons"]["power_w.window_s"]
     assert "torch" in board["reasons"]["power_w.window_s"] or "CUDA" in board["reasons"]["power_w.window_s"]
-    assert found["devices"][B]["reasons"]["energy_j.step_s"] == "the board has no energy counter"
-    assert "power_w" not in found["devices"][B]
+    assert told["devices"][B]["reasons"]["energy_j.step_s"] == "the board has no energy counter"
+    assert "power_w" not in told["devices"][B]
 
 
 @pytest.mark.parametrize(
@@ -100,9 +100,9 @@ def test_readings_that_no_board_gives_are_doubted(
     golden_boards(nvml_library, tmp_path, monkeypatch, [BoardModel(A, gain=gain)])
     monkeypatch.setattr(pynvml, "nvmlLib", ctypes.CDLL(str(nvml_library)))
     monkeypatch.setattr(pynvml, "_nvmlGetFunctionPointer_cache", {})
-    found = calibrate(watch_s=0.2)
-    assert words in found["devices"][A]["reasons"]["power_w"]
-    assert any("power_w is in doubt" in line and words in line for line in calibration_words(found))
+    calibration = calibrate(watch_s=0.2)
+    assert words in calibration["devices"][A]["reasons"]["power_w"]
+    assert any("power_w is in doubt" in line and words in line for line in calibration_words(calibration))
 
 
 def test_readings_of_a_board_are_not_doubted(nvml_here: GoldenBoards) -> None:

@@ -83,8 +83,8 @@ def test_the_calendar_is_understood_and_a_counter_counts_from_its_first_line(tmp
     at = datetime.now(UTC).isoformat()
     log.write(f"{at},12.5,hall", f"{at.replace('+00:00', 'Z')},12.501,hall", f"{at},,hall")
     readings = meter.read(slow=False)
-    assert [one.energy_j for one in readings] == [0.0, pytest.approx(3600.0), None]
-    assert {one.power_w for one in readings} == {None}
+    assert [reading.energy_j for reading in readings] == [0.0, pytest.approx(3600.0), None]
+    assert {reading.power_w for reading in readings} == {None}
     assert readings[0].device.name == "rack"
     log.closing.close()
 
@@ -180,10 +180,10 @@ def test_joules_at_the_wall_through_the_real_sidecar(log: Log, tmp_path: Path) -
     [series] = read_series(read_trace(tmp_path, "power"))
     first, last = 5, int((series.t_ns[-1] - begun_ns) / SECOND * 10) - 5
     window = Window(begun_ns + first * SECOND // 10, begun_ns + last * SECOND // 10)
-    found = device_energy(series, window, Sensors({}, settings))
-    assert found.reasons == ()
-    assert found.energy_j == pytest.approx(0.1 * sum(watts[first:last]), rel=0.02)
-    assert found.error_j is not None
+    energy = device_energy(series, window, Sensors({}, settings))
+    assert energy.reasons == ()
+    assert energy.energy_j == pytest.approx(0.1 * sum(watts[first:last]), rel=0.02)
+    assert energy.error_j is not None
     vague = settings.model_copy(update={"external": (log.settings(clock_uncertainty_s=1.0),)})
     assert "clock_uncertain" in device_energy(series, window, Sensors({}, vague)).reasons
 
@@ -206,3 +206,45 @@ def test_a_line_that_is_no_csv_at_all_is_told(log: Log) -> None:
     log.write("x" * 200_000)
     with pytest.raises(MeterError, match=r"wall\.csv, line 2: is no CSV"):
         meter.read(slow=False)
+
+
+def smi(rounds: int, boards: int, apart_s: float, *, ago_s: float) -> list[str]:
+    """Lines of nvidia-smi, which asks each board every 0.25 s, one after the other."""
+    begun_s = time.time() - ago_s
+    asked = [(number * 0.25 + board * apart_s, board) for number in range(rounds) for board in range(boards)]
+    dated = [(datetime.fromtimestamp(begun_s + at_s, UTC), board) for at_s, board in asked]
+    return [f"{at:%Y/%m/%d %H:%M:%S.%f}, {70 + board}.25 W" for at, board in dated]
+
+
+@pytest.mark.parametrize("boards", [2, 8])
+@pytest.mark.parametrize("apart_s", [0.0, 0.004])
+def test_several_boards_that_no_column_tells_apart_are_told_before_or_while_they_are_recorded(
+    tmp_path: Path, boards: int, apart_s: float
+) -> None:
+    log = Log(tmp_path, "timestamp, power.draw [W]\n")
+    told = "has several readings at each time, and no column says of which device"
+    with log.closing:
+        growing = log.meter(zone="UTC")
+        for line in (lines := smi(40, boards, apart_s, ago_s=5.0))[:-1]:
+            log.write(line)
+        with pytest.raises(MeterError, match=told):
+            growing.read(slow=False)
+        log.write(lines[-1])
+        with pytest.raises(MeterError, match=told):
+            log.meter(zone="UTC").read(slow=False)
+
+
+def test_one_board_s_log_goes_on_being_read(tmp_path: Path) -> None:
+    log = Log(tmp_path, "timestamp, power.draw [W]\n")
+    with log.closing:
+        meter = log.meter(zone="UTC")
+        for line in smi(40, 1, 0.0, ago_s=5.0):
+            log.write(line)
+            assert len(meter.read(slow=False)) == 1
+
+
+def test_a_meter_that_is_read_twice_in_each_whole_second_of_its_log_is_one(log: Log) -> None:
+    begun_s = int(time.time()) - 15
+    meter = log.meter()
+    log.write(*(f"{begun_s + number // 2},{100 + number}" for number in range(60)))
+    assert len(meter.read(slow=False)) > 20

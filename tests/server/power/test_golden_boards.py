@@ -78,10 +78,12 @@ def test_joules_of_two_boards_are_what_they_really_used(
     series = read_series(read_trace(tmp_path, "power"))
     sensors = Sensors({A: CALIBRATED, B: CALIBRATED}, Meters())
     for board, one in enumerate(series):
-        found = device_energy(one, window, sensors)
-        assert set(found.reasons) <= {"power_gap"}  # a busy machine may have stopped the sidecar for a second
+        energy = device_energy(one, window, sensors)
+        assert set(energy.reasons) <= {
+            "power_gap"
+        }  # a busy machine may have stopped the sidecar for a second
         true_j = boards.true_j(window.start_ns, window.end_ns, board=board)
-        assert found.energy_j == pytest.approx(true_j, rel=0.1)
+        assert energy.energy_j == pytest.approx(true_j, rel=0.1)
 
 
 def test_a_driver_that_starts_anew_leaves_a_counter_that_is_caught_and_not_summed(
@@ -94,11 +96,11 @@ def test_a_driver_that_starts_anew_leaves_a_counter_that_is_caught_and_not_summe
         wait_for(lambda: len(read(tmp_path)) > 120)
         window = Window(start_ns, now_ns() - SECOND // 2)
     [first, _] = read_series(read_trace(tmp_path, "power"))
-    found = device_energy(first, window)
-    assert found.counter_fault == "counter_backwards"
-    assert found.counter_j is None
-    assert found.method == "integral"
-    assert found.energy_j == pytest.approx(300.0 * window.seconds, rel=0.001)
+    energy = device_energy(first, window)
+    assert energy.counter_fault == "counter_backwards"
+    assert energy.counter_j is None
+    assert energy.method == "integral"
+    assert energy.energy_j == pytest.approx(300.0 * window.seconds, rel=0.001)
 
 
 def test_a_board_that_must_be_reset_ends_the_sidecar_in_its_own_words(

@@ -98,8 +98,8 @@ def lines(text: str, **options: object) -> list[Line]:
 
 def read(log: ExternalLog, rows: Sequence[str]) -> list[Line]:
     form = format_of(log, rows[:8])
-    found = [form.line(row.rstrip("\n"), number) for number, row in enumerate(rows, 1)]
-    return [line for line in found if line is not None]
+    readings = [form.line(row.rstrip("\n"), number) for number, row in enumerate(rows, 1)]
+    return [line for line in readings if line is not None]
 
 
 @pytest.mark.parametrize("name", list(KNOWN))
@@ -292,7 +292,7 @@ def test_a_live_log_in_this_machine_s_own_zone_becomes_readings_and_gaps(tmp_pat
     now = datetime.now(ZoneInfo("UTC")).astimezone()
     with path.open("a") as file:
         file.write(f"{now:%Y/%m/%d %H:%M:%S.%f}, 250.00 W\n{now:%Y/%m/%d %H:%M:%S.%f}, [Unknown Error]\n")
-    assert [one.power_w for one in meter.read(slow=False)] == [250.0, None]
+    assert [reading.power_w for reading in meter.read(slow=False)] == [250.0, None]
     meter.close()
 
 
@@ -327,5 +327,5 @@ def test_a_long_log_s_header_is_known_though_its_old_lines_are_passed_over(tmp_p
     assert meter.read(slow=False) == []
     with path.open("a") as file:
         file.write(f"{time.time()};0,25\n")
-    assert [one.power_w for one in meter.read(slow=False)] == [250.0]
+    assert [reading.power_w for reading in meter.read(slow=False)] == [250.0]
     meter.close()

@@ -39,7 +39,7 @@ def test_packages_and_dram_are_devices_and_nothing_else_is(tmp_path: Path) -> No
     ):  # fmt: skip
         zone(tmp_path, folder, name, 5)
     devices = RaplMeter(tmp_path).devices
-    assert [(one.name, one.boundary) for one in devices] == [
+    assert [(device.name, device.boundary) for device in devices] == [
         ("package-0", "cpu"), ("dram-0", "dram"), ("package-1", "cpu"),
     ]  # fmt: skip
 
@@ -47,15 +47,15 @@ def test_packages_and_dram_are_devices_and_nothing_else_is(tmp_path: Path) -> No
 def test_a_counter_that_wraps_goes_on_counting(tmp_path: Path) -> None:
     energy = zone(tmp_path, "intel-rapl:0", "package-0", RANGE_UJ - 2_000_000)
     meter = RaplMeter(tmp_path)
-    found = []
+    readings = []
     for counter_uj in (RANGE_UJ - 1_000_000, 500_000, 1_500_000, RANGE_UJ - 1, 0):
         energy.write_text(f"{counter_uj}\n")
         [reading] = meter.read(slow=False)
         assert reading.power_w is not None
         assert reading.power_w > 0
-        found.append(reading.energy_j)
+        readings.append(reading.energy_j)
     whole_j = RANGE_UJ * 1e-6
-    assert found == pytest.approx([1.0, 2.5, 3.5, whole_j + 2 - 1e-6, whole_j + 2.0])
+    assert readings == pytest.approx([1.0, 2.5, 3.5, whole_j + 2 - 1e-6, whole_j + 2.0])
 
 
 def test_power_is_the_mean_since_the_last_reading(tmp_path: Path) -> None:
@@ -131,12 +131,12 @@ def test_a_boundary_is_read_whole_or_not_at_all(tmp_path: Path) -> None:
     assert len(RaplMeter(tmp_path).devices) == 3
     dram.write_text("")
     meter = RaplMeter(tmp_path)
-    assert [one.name for one in meter.devices] == ["package-0", "package-1"]
+    assert [device.name for device in meter.devices] == ["package-0", "package-1"]
     assert [str(dram) in str(error) for error in meter.left_out] == [True]
     dram.write_text("7\n")
     second.unlink()
     meter = RaplMeter(tmp_path)
-    assert [one.name for one in meter.devices] == ["dram-0"]
+    assert [device.name for device in meter.devices] == ["dram-0"]
     assert [f"{second} cannot be read" in str(error) for error in meter.left_out] == [True]
 
 

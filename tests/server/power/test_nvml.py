@@ -37,6 +37,7 @@ from tests.golden.nvml.world import (
     LOST,
     MISMATCH,
     NO_PERMISSION,
+    NOT_READY,
     NOT_SUPPORTED,
     POWERLESS,
     RESET_REQUIRED,
@@ -75,7 +76,7 @@ def of_first(meter: NvmlMeter, *, slow: bool = False) -> Reading:
     [
         (LOST, "GPU 0: GPU is lost; it has fallen off the bus"),
         (UNKNOWN, "GPU 0: Unknown Error; does nvidia-smi work"),
-        (NO_PERMISSION, "GPU 0: Insufficient Permissions; this user may not open /dev/nvidia"),
+        (NOT_READY, "GPU 0: .*; confidential computing holds it back"),
         (IRQ_ISSUE, "GPU 0: .*; the kernel has trouble with its interrupts"),
         (INSUFFICIENT_POWER, "GPU 0: .*; its power cables are not plugged in"),
     ],
@@ -108,6 +109,30 @@ def test_a_number_still_means_the_same_board_beside_one_that_is_lost(
         assert [(gpu.number, gpu.uuid) for gpu in visible_gpus()] == [(1, B)]
 
 
+def test_boards_that_a_job_may_not_open_are_anothers_and_numbers_are_cudas(
+    nvml_here: GoldenBoards, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nvml_here.strike("handle", NO_PERMISSION, board=0)
+    for visible in (None, "0", B):
+        if visible is not None:
+            monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+        assert [(gpu.number, gpu.uuid) for gpu in visible_gpus()] == [(0, B)]
+        assert silent_gpus() == boards_left_out() == ()
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    with pytest.raises(NvmlError, match=f"there is no GPU 1 here; there is {B}$"):
+        visible_gpus()
+
+
+def test_boards_that_this_user_may_not_open_at_all_are_an_error_with_its_remedy(
+    nvml_here: GoldenBoards,
+) -> None:
+    nvml_here.strike("handle", NO_PERMISSION)
+    with pytest.raises(
+        NvmlError, match=r"GPU 1: Insufficient Permissions; this user may not open /dev/nvidia"
+    ):
+        visible_gpus()
+
+
 def test_boards_of_which_none_answers_are_an_error_and_not_an_estimate(nvml_here: GoldenBoards) -> None:
     nvml_here.strike("handle", LOST)
     asks: Sequence[Callable[[], object]] = (
@@ -117,6 +142,11 @@ def test_boards_of_which_none_answers_are_an_error_and_not_an_estimate(nvml_here
         with pytest.raises(NvmlError, match=r"GPU 0: GPU is lost.*GPU 1: GPU is lost") as raised:
             ask()
         assert not isinstance(raised.value, NoDriverError)
+
+
+def test_boards_that_are_not_to_be_metered_may_fail(nvml_here: GoldenBoards) -> None:
+    nvml_here.strike("handle", LOST)
+    assert "nvml" not in choose_sources(Meters(gpus=()))
 
 
 def test_a_board_that_comes_back_is_read_again(nvml_here: GoldenBoards) -> None:
@@ -158,7 +188,12 @@ def test_a_call_that_fails_once_is_a_null_in_that_reading_alone(
 ) -> None:
     def missing() -> set[str]:
         fast, slow = of_first(meter), of_first(meter, slow=True)
-        told = {name for one in (fast, slow) for name in Reading.__slots__ if getattr(one, name) is not None}
+        told = {
+            name
+            for reading in (fast, slow)
+            for name in Reading.__slots__
+            if getattr(reading, name) is not None
+        }
         return set(Reading.__slots__) - told
 
     with metered() as meter:
@@ -183,9 +218,12 @@ def test_a_list_of_processes_that_fails_proves_nothing(nvml_here: GoldenBoards) 
     nvml_here.run_on(os.getpid())
     with opened():
         watch = Watch(os.getpid(), [A])
-        assert [(one.state, one.engine) for one in watch.look()] == [("exclusive", True), ("unknown", False)]
+        assert [(look.state, look.engine) for look in watch.look()] == [
+            ("exclusive", True),
+            ("unknown", False),
+        ]
         nvml_here.strike("processes", UNKNOWN)
-        assert {(one.state, one.pids, one.engine) for one in watch.look()} == {("unknown", (), None)}
+        assert {(look.state, look.pids, look.engine) for look in watch.look()} == {("unknown", (), None)}
 
 
 def test_a_studys_other_engines_are_no_strangers_and_a_board_of_theirs_is_not_the_engines(
@@ -231,7 +269,7 @@ def test_a_board_that_tells_no_power_spoils_no_other(
     golden_boards(nvml_library, tmp_path, monkeypatch, [MUTE, BoardModel(A), counting])
     with metered() as meter:
         assert names(meter) == [A, B]
-        assert {one.device.name for one in meter.read(slow=True)} == {A, B}
+        assert {reading.device.name for reading in meter.read(slow=True)} == {A, B}
         assert [told.partition(",")[0] for told in meter.left_out] == [f"GPU 0 ({C})"]
     with pytest.raises(NoPowerReadingError, match="offers neither"):
         NvmlMeter([A, C])
@@ -320,10 +358,10 @@ def test_a_board_that_fails_under_calibration_costs_the_others_nothing(
 ) -> None:
     nvml_here.strike("fields", LOST, board=0, after_calls=6)
     monkeypatch.setattr(calibration, "WATCH_S", 0.3)
-    found = calibrate()
-    assert f"GPU 0 ({A}): nvmlDeviceGetFieldValues: GPU is lost" in found["devices"][A]["reasons"]["board"]
-    assert found["devices"][B]["idle_w"] == 150.0
-    assert any("GPU is lost" in line for line in calibration.words(found))
+    measured = calibrate()
+    assert f"GPU 0 ({A}): nvmlDeviceGetFieldValues: GPU is lost" in measured["devices"][A]["reasons"]["board"]
+    assert measured["devices"][B]["idle_w"] == 150.0
+    assert any("GPU is lost" in line for line in calibration.words(measured))
 
 
 @pytest.mark.parametrize("offers", [INSTANT, AVERAGE, 0])

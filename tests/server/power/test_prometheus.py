@@ -34,13 +34,13 @@ DASHBOARD = MONITORING / "grafana" / "dashboards" / "starwatt.json"
 @pytest.fixture
 def prometheus() -> str:
     """Debian's Prometheus; CI has to have it, others may not."""
-    found = shutil.which("prometheus")
-    if found is None:
+    program = shutil.which("prometheus")
+    if program is None:
         reason = "no Prometheus here: make browser installs Debian's"
         if os.environ.get("CI"):
             pytest.fail(reason)
         pytest.skip(reason)
-    return found
+    return program
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from analysis.energy.integral import PowerSeries
 from analysis.energy.mirrors import without_mirrors
 from analysis.requests.window import Window
 from server.power.meter import Reading
-from server.power.rapl import RaplMeter, find_zones
+from server.power.rapl import MaskedZonesError, RaplMeter, find_zones
 from server.power.rapl_mirrors import find_mirrors
 from starwatt_errors import MeterError
 from tests.support.builders import SECOND
@@ -83,10 +83,24 @@ def test_zones_keep_the_kernel_s_names_and_order(tmp_path: Path) -> None:
     assert names(tmp_path) == ["package-1", "dram-1", "package-0", "dram-0", "package-2"]
 
 
+def masked(tmp_path: Path) -> Path:
+    """The links of the kernel's tree, as a container shows them: what they lead to is hidden."""
+    root = tmp_path / "class"
+    root.mkdir()
+    for folder in ("intel-rapl", "intel-rapl:0", "intel-rapl:0:0"):
+        (root / folder).symlink_to(tmp_path / "devices" / folder)
+    return root
+
+
+def test_zones_that_a_container_hides_are_told_with_what_shows_them(tmp_path: Path) -> None:
+    with pytest.raises(MaskedZonesError, match=r"this container hides the zones .*systempaths=unconfined"):
+        RaplMeter(masked(tmp_path))
+
+
 def test_zones_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> None:
     zone(tmp_path, "intel-rapl:0", "package-0", 8)
     zone(tmp_path, "intel-rapl:1", "package-0", 900_000_000)
-    assert [one.name for one in find_zones(tmp_path)] == [
+    assert [die.name for die in find_zones(tmp_path)] == [
         "package-0 (intel-rapl:0)",
         "package-0 (intel-rapl:1)",
     ]
@@ -97,7 +111,7 @@ def test_a_zen_4_has_a_package_each_and_no_limits(tmp_path: Path) -> None:
     zone(tmp_path, "intel-rapl:0:0", "core", 1)
     zone(tmp_path, "intel-rapl:1", "package-1", 1)
     assert names(tmp_path) == ["package-0", "package-1"]
-    assert [one.power_limit_w for one in RaplMeter(tmp_path).read(slow=True)] == [None, None]
+    assert [reading.power_limit_w for reading in RaplMeter(tmp_path).read(slow=True)] == [None, None]
 
 
 def moving(start_uj: int, step_uj: int, twin: Iterator[int] | None = None) -> Callable[[], int]:
@@ -117,7 +131,7 @@ def test_packages_of_other_names_are_mirrors_only_where_they_move_alike() -> Non
 def test_a_virtual_machine_whose_counter_stands_still_is_read_as_it_is(tmp_path: Path) -> None:
     zone(tmp_path, "intel-rapl:0", "package-0", 0)
     meter = RaplMeter(tmp_path)
-    assert [(one.energy_j, one.power_w) for one in meter.read(slow=True)] == [(0.0, 0.0)]
+    assert [(reading.energy_j, reading.power_w) for reading in meter.read(slow=True)] == [(0.0, 0.0)]
 
 
 def test_a_mirror_that_may_not_be_read_leaves_its_boundary_out(tmp_path: Path) -> None:
@@ -157,7 +171,7 @@ def test_a_counter_beyond_its_range_is_no_wrap(tmp_path: Path) -> None:
     energy = zone(tmp_path, "intel-rapl:0", "package-0", AMD_RANGE_UJ + 5_000_000_000)
     meter = RaplMeter(tmp_path)
     energy.write_text("0\n")
-    assert [one.power_w for one in meter.read(slow=False)] == [None]
+    assert [reading.power_w for reading in meter.read(slow=False)] == [None]
 
 
 def test_the_highest_power_limit_that_is_set_comes_with_the_slow_readings(tmp_path: Path) -> None:
@@ -167,10 +181,10 @@ def test_the_highest_power_limit_that_is_set_comes_with_the_slow_readings(tmp_pa
         constraint_0_max_power_uw=165_000_000,
     )  # fmt: skip
     meter = RaplMeter(tmp_path)
-    assert [one.power_limit_w for one in meter.read(slow=False)] == [None]
-    assert [one.power_limit_w for one in meter.read(slow=True)] == [pytest.approx(198.0)]
+    assert [reading.power_limit_w for reading in meter.read(slow=False)] == [None]
+    assert [reading.power_limit_w for reading in meter.read(slow=True)] == [pytest.approx(198.0)]
     (tmp_path / "intel-rapl:0" / "constraint_1_power_limit_uw").write_text("170000000\n")
-    assert [one.power_limit_w for one in meter.read(slow=True)] == [pytest.approx(170.0)]
+    assert [reading.power_limit_w for reading in meter.read(slow=True)] == [pytest.approx(170.0)]
 
 
 WINDOW = Window(2 * SECOND, 8 * SECOND)
@@ -187,7 +201,7 @@ def recorded(name: str, watts: float = 120.0, *, wobble: float = 0.0, late_s: fl
 
 def test_dies_whose_recorded_counters_move_alike_are_one_package() -> None:
     dies = [recorded(f"package-{p}-die-{d}", 120.0 + p, late_s=1e-4 * d) for p in range(2) for d in range(4)]
-    assert [one.device for one in without_mirrors(dies)] == ["package-0-die-0", "package-1-die-0"]
+    assert [reading.device for reading in without_mirrors(dies)] == ["package-0-die-0", "package-1-die-0"]
 
 
 def test_dies_or_packages_with_counters_of_their_own_stay() -> None:
@@ -200,8 +214,8 @@ def test_dies_or_packages_with_counters_of_their_own_stay() -> None:
 def reasons(readings: list[Reading]) -> tuple[str, ...]:
     """Of a window over these readings, made one every 50 ms."""
     t_ns = np.arange(len(readings), dtype=np.int64) * (SECOND // 20)
-    power_w = np.array([np.nan if one.power_w is None else 100.0 for one in readings])
-    energy_j = np.array([one.energy_j for one in readings], dtype=np.float64)
+    power_w = np.array([np.nan if reading.power_w is None else 100.0 for reading in readings])
+    energy_j = np.array([reading.energy_j for reading in readings], dtype=np.float64)
     has = np.isfinite(power_w)
     series = PowerSeries("package-0", "cpu", "rapl", t_ns, t_ns[has], power_w[has], t_ns, energy_j)
     return device_energy(series, WINDOW).reasons

@@ -44,7 +44,7 @@ def test_the_engine_is_looked_for_on_boards_that_are_not_metered(
     nvml_here.run_on(os.getpid(), board=1)
     with opened():
         looks = Watch(os.getpid()).look()
-    assert [(one.device, one.engine, one.metered, one.power_w) for one in looks] == [
+    assert [(look.device, look.engine, look.metered, look.power_w) for look in looks] == [
         (A, False, True, None),
         (B, True, False, None),  # hidden: its power is somebody else's matter
     ]
@@ -55,9 +55,9 @@ def test_a_board_beside_those_that_are_metered_shows_its_power_and_costs_nothing
 ) -> None:
     with opened():
         watch = Watch(os.getpid(), [A])
-        assert [one.power_w for one in watch.look()] == [None, pytest.approx(150.0)]
+        assert [look.power_w for look in watch.look()] == [None, pytest.approx(150.0)]
         nvml_here.strike("processes", LOST, board=1)
-        assert [one.device for one in watch.look()] == [A]
+        assert [look.device for look in watch.look()] == [A]
 
 
 def test_one_board_whose_list_hides_all_processes_is_metered_and_nothing_is_said_of_the_engine(
@@ -96,11 +96,11 @@ def test_a_process_with_no_board_open_is_told_by_its_files(
     tmp_path: Path, busy_pid: int, link: str, maps: str, none_open: bool
 ) -> None:
     proc, dev = tmp_path / "proc", tmp_path / "dev"
-    own = proc / str(busy_pid)
-    for folder in (own / "fd", dev):
+    process = proc / str(busy_pid)
+    for folder in (process / "fd", dev):
         folder.mkdir(parents=True)
-    (own / "fd" / "3").symlink_to(link)
-    (own / "maps").write_text(maps)
+    (process / "fd" / "3").symlink_to(link)
+    (process / "maps").write_text(maps)
     assert has_no_board_open(busy_pid, proc, dev) is None, "boards are no files here"
     (dev / "nvidia0").touch()
     assert has_no_board_open(busy_pid, proc, dev) is none_open
@@ -122,10 +122,10 @@ def test_the_engine_behind_a_front_is_on_its_board_as_soon_as_it_is_asked(nvml_h
         watch = Watch(served.fronts[0], [A])
         before = watch.look()
         with served.ask():
-            wait_for(lambda: any(one.engine for one in watch.look()))
+            wait_for(lambda: any(look.engine for look in watch.look()))
             after = watch.look()
-    assert [(one.state, one.foreign, one.engine) for one in before] == [("unknown", (), False)] * 2
-    assert [(one.device, one.state, one.engine) for one in after] == [
+    assert [(look.state, look.foreign, look.engine) for look in before] == [("unknown", (), False)] * 2
+    assert [(look.device, look.state, look.engine) for look in after] == [
         (A, "unknown", False),
         (B, "exclusive", True),
     ]
@@ -139,5 +139,5 @@ def test_an_engine_on_the_cpu_that_asks_others_is_on_no_board_however_long_one_l
     with fronted() as collector, fronted() as stranger, opened(), collector.ask():
         nvml_here.run_on(stranger.engine, board=0)
         watch = Watch(collector.fronts[0], [A, B])
-        looks = [one for _ in range(3) for one in watch.look()]
-    assert {one.engine for one in looks} == {False}
+        looks = [look for _ in range(3) for look in watch.look()]
+    assert {look.engine for look in looks} == {False}

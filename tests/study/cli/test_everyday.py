@@ -91,13 +91,13 @@ def test_runs_says_state_answer_and_size(tmp_path: Path) -> None:
     part.build()
     (part.run.cell(part.cell_keys()[0]) / "cell.json").unlink()
     (tmp_path / "no-run").mkdir()
-    found = {Path(one["run"]).name: one for one in json.loads(said("runs", tmp_path, "--json"))}
-    assert set(found) == {"whole", "part"}
-    assert found["whole"]["state"] == "finished, 2 of 2 cells"
-    assert "single-stream costs" in found["whole"]["answer"]
-    assert (found["part"]["state"], found["part"]["answer"]) == ("unfinished, 1 of 2 cells", None)
+    runs = {Path(listed["run"]).name: listed for listed in json.loads(said("runs", tmp_path, "--json"))}
+    assert set(runs) == {"whole", "part"}
+    assert runs["whole"]["state"] == "finished, 2 of 2 cells"
+    assert "single-stream costs" in runs["whole"]["answer"]
+    assert (runs["part"]["state"], runs["part"]["answer"]) == ("unfinished, 1 of 2 cells", None)
     files = [path for path in world.root.rglob("*") if path.is_file()]
-    assert found["whole"]["bytes"] >= sum(path.stat().st_size for path in files) * 0.5
+    assert runs["whole"]["bytes"] >= sum(path.stat().st_size for path in files) * 0.5
     table = said("runs", tmp_path)
     assert re.search(r"whole +finished, 2 of 2 cells +\d+ kB +bf16: single-stream costs", table)
 
@@ -106,10 +106,10 @@ def test_runs_says_which_one_is_being_measured(tmp_path: Path) -> None:
     run = RunDir(tmp_path / "run")
     with locked(run, study(), Path("s.yaml")):
         World(run.root, variants=("bf16",), loads=LOADS[:1], blocks=1).build()
-        [one] = json.loads(said("runs", tmp_path, "--json"))
-    assert (one["running"], one["state"]) == (True, "being measured, 1 of 1 cells")
-    [one] = json.loads(said("runs", tmp_path, "--json"))
-    assert one["running"] is False
+        [listed] = json.loads(said("runs", tmp_path, "--json"))
+    assert (listed["running"], listed["state"]) == (True, "being measured, 1 of 1 cells")
+    [listed] = json.loads(said("runs", tmp_path, "--json"))
+    assert listed["running"] is False
 
 
 def test_runs_of_a_folder_that_is_not_there_or_empty_says_how_one_is_made(tmp_path: Path) -> None:
@@ -173,7 +173,9 @@ def test_init_asks_on_a_terminal(tmp_path: Path) -> None:
 
 def test_a_preset_runs_by_its_name_and_others_are_named(tmp_path: Path) -> None:
     out = ("--out", tmp_path / "run", "--dry-run", "--json")
-    named, preset = (json.loads(said("run", one, *out)) for one in ("demo", STUDIES / "demo.yaml"))
+    named, preset = (
+        json.loads(said("run", study_named, *out)) for study_named in ("demo", STUDIES / "demo.yaml")
+    )
     assert (named["cells"], named["plan"][:3]) == (preset["cells"], preset["plan"][:3])
     told = str(CliRunner().invoke(app, ["run", "demoo"]).exception)
     assert told.startswith("there is no file demoo and no preset of this name; presets: batching, demo, ")
@@ -197,7 +199,7 @@ def test_a_large_download_is_told_before_it_begins(
     monkeypatch.setattr(
         checkpoints, "known_model", lambda model: Known(model, None, fetch_bytes=sizes[model])
     )
-    warn_of_downloads(tuple(sizes), ("bf16", "nf4-bnb"))
+    warn_of_downloads({(model, name): named_variant(name) for model in sizes for name in ("bf16", "nf4-bnb")})
     told = capsys.readouterr().err.splitlines()
     assert len(told) == 2
     assert told[0].startswith("about to download large from the hub, 30.0 GB; ")
@@ -258,7 +260,7 @@ def test_a_sweep_measures_each_rate_in_a_folder_of_its_own(tmp_path: Path) -> No
     with TruthServer(lambda _: Answer()) as server:
         done = starwatt("load", "--url", server.url, *ENDPOINT, "--qps", "20,40", "--out", out, "--json")
     assert done.returncode in (0, 3), done.stderr
-    assert [one["folder"] for one in json.loads(done.stdout)] == ["open-20-poisson", "open-40-poisson"]
+    assert [driven["folder"] for driven in json.loads(done.stdout)] == ["open-20-poisson", "open-40-poisson"]
     assert json.loads((out / "sweep.json").read_text()) == json.loads(done.stdout)
     for folder, rate in (("open-20-poisson", 20), ("open-40-poisson", 40)):
         assert json.loads((out / folder / "summary.json").read_text())["load"]["qps"] == rate

@@ -102,19 +102,19 @@ def test_what_is_wrong_with_a_model_is_said_of_its_flag(
 def pem(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A certificate, its key, and what people give in their place; ``none`` is not there."""
     folder = tmp_path_factory.mktemp("pem")
-    own, other = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+    key, other = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "starwatt test")])
     now = datetime.now(UTC)
     certificate = (
-        x509.CertificateBuilder(name, name, own.public_key(), 1, now, now + timedelta(days=1))
-        .sign(own, hashes.SHA256())
+        x509.CertificateBuilder(name, name, key.public_key(), 1, now, now + timedelta(days=1))
+        .sign(key, hashes.SHA256())
         .public_bytes(serialization.Encoding.PEM)
     )
     contents = {
         "cert": certificate,
-        "key": _written(own),
+        "key": _written(key),
         "other": _written(other),
-        "locked": _written(own, serialization.BestAvailableEncryption(b"abc")),
+        "locked": _written(key, serialization.BestAvailableEncryption(b"abc")),
         "text": b"hello",
         "half": certificate[: len(certificate) // 2],
     }

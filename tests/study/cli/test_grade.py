@@ -27,7 +27,7 @@ def test_pass_at_k_is_given_for_every_cell_and_for_all_blocks_together(tmp_path:
     assert {"model", "variant", "load", "block", "task_id", "sample", "base", "plus", "reason"} <= set(
         result["grades"][0]
     )
-    by_block = {(one["variant"], one["load"], one["block"]): one["pass_at_k"] for one in result["pass_at_k"]}
+    by_block = {(row["variant"], row["load"], row["block"]): row["pass_at_k"] for row in result["pass_at_k"]}
     loads = {load for _, load, _ in by_block}
     assert set(by_block) == {("bf16", load, block) for load in loads for block in (1, 2, None)}
     assert len(loads) == 2
@@ -35,4 +35,4 @@ def test_pass_at_k_is_given_for_every_cell_and_for_all_blocks_together(tmp_path:
         assert at["1"] == {"base": share, "plus": share}
         assert set(at) == {"1"}, "repeats of greedy answers are no samples"
     assert result["tasks"] == {"graded": 24, "of": 24}
-    assert all(one["tasks"] == result["tasks"] for one in result["pass_at_k"])
+    assert all(row["tasks"] == result["tasks"] for row in result["pass_at_k"])

@@ -52,7 +52,7 @@ def test_a_commands_help_ends_with_its_examples_each_on_its_line(name: str) -> N
 
 
 @pytest.mark.parametrize(
-    "line", sorted({*manual.SESSION, *(one for own in manual.EXAMPLES.values() for one in own)})
+    "line", sorted({*manual.SESSION, *(line for lines in manual.EXAMPLES.values() for line in lines)})
 )
 def test_every_example_is_what_the_command_line_takes(line: str) -> None:
     program, name, *words = shlex.split(line)
@@ -63,11 +63,11 @@ def test_every_example_is_what_the_command_line_takes(line: str) -> None:
 def test_every_variable_that_the_code_reads_is_there_and_no_other() -> None:
     named = re.compile(r"\"(STARWATT_[A-Z_]+|HUMANEVAL_OVERRIDE_PATH|CUDA_VISIBLE_DEVICES)\"")
     read = {
-        found
+        variable
         for room in ROOMS
         for path in (ROOT / room).rglob("*.py")
         if path.name != "manual.py"
-        for found in named.findall(path.read_text(encoding="utf-8"))
+        for variable in named.findall(path.read_text(encoding="utf-8"))
     }
     assert read - {this_node.VARIABLE} == set(manual.ENVIRONMENT)  # which one process of ours tells another
 

@@ -22,6 +22,7 @@ from study.exit_codes import interrupted_words
 from study.plan.arrivals import keep_arrivals
 from study.plan.lengths import read_table
 from study.progress.streams import in_words
+from study.records.repeat import WantedStudy
 from study.run import forecast_study
 from tests.golden.world import LOADS, World
 from tests.support.busy import PATIENCE_S
@@ -79,7 +80,7 @@ def test_a_file_that_is_none_is_a_sentence(
     monkeypatch.chdir(tmp_path)
     for odd in ODD:
         given = [
-            one.replace("ODD", odd).replace("WORLD", str(world)).replace("OUT", "out") for one in arguments
+            word.replace("ODD", odd).replace("WORLD", str(world)).replace("OUT", "out") for word in arguments
         ]
         refused = CliRunner().invoke(app, given).exception
         assert isinstance(refused, StarwattError | OSError | SystemExit), (odd, refused)
@@ -108,7 +109,7 @@ def test_a_place_that_cannot_be_written_is_a_sentence(
     places = {"ODD": odd, "WORLD": str(world), "STUDY": str(study)}
     given = list(arguments)
     for name, place in places.items():
-        given = [one.replace(name, place) for one in given]
+        given = [word.replace(name, place) for word in given]
     refused = CliRunner().invoke(app, given).exception
     assert isinstance(refused, StarwattError | OSError), refused
     said = in_words(refused) if isinstance(refused, OSError) else str(refused)
@@ -192,7 +193,7 @@ def test_what_a_study_names_and_is_not_there_is_refused_before_it_starts(
         else STUDY_HERE.replace("  max_tokens: 64", f"  max_tokens: 64{within}")
     )
     with pytest.raises(UsageError) as caught:
-        forecast_study(path, tmp_path / "run")
+        forecast_study(WantedStudy(path, tmp_path / "run"))
     assert str(caught.value).startswith(f"{path}:")
     assert words in str(caught.value)
 
@@ -326,7 +327,7 @@ def test_a_manifest_that_is_none_is_a_sentence(tmp_path: Path, world: Path, mani
 def test_a_number_of_the_command_line_that_is_none_is_wrong_usage(
     tmp_path: Path, arguments: tuple[str, ...]
 ) -> None:
-    done = starwatt(*(one.replace("OUT", str(tmp_path / "out")) for one in arguments))
+    done = starwatt(*(word.replace("OUT", str(tmp_path / "out")) for word in arguments))
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "out").exists()

@@ -50,10 +50,10 @@ def test_the_store_is_listed_checked_and_cleared_of_what_no_build_finds(
 
     told = json.loads(starwatt("build", "--prune", "--json").stdout)
     assert {entry["path"] for entry in told["removed"]} == {
-        str(one.path) for one in (damaged, old, of_damaged)
+        str(checkpoint.path) for checkpoint in (damaged, old, of_damaged)
     }
     assert len(told["left_overs"]) == 1
-    assert [one.path for one in store.stored()] == [good.path]
+    assert [checkpoint.path for checkpoint in store.stored()] == [good.path]
 
 
 @pytest.mark.parametrize("arguments", [(), ("bf16", "--list"), ("--list", "--prune")])

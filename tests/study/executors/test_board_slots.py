@@ -74,10 +74,10 @@ import sys
 from pathlib import Path
 from starwatt_errors import RunError
 from study.executors.unit_task import measure_unit
-from study.measure.order import Order
+from study.measure.study_run import StudyRun
 
-order = Order.read(Path(sys.argv[1]), Path(sys.argv[2]))
-keys = [tuple(vars(cell.key).values()) for cell in order.cells]
+study_run = StudyRun.read(Path(sys.argv[1]), Path(sys.argv[2]))
+keys = [tuple(vars(cell.key).values()) for cell in study_run.cells]
 try:
     measure_unit(sys.argv[2], "b1", keys, ())
 except RunError as error:

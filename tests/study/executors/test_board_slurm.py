@@ -25,8 +25,8 @@ SLURM = "{kind: slurm, gpus: 1, poll_s: 0.5, options: {nodelist: n1}}"
 @pytest.fixture
 def slurm() -> Iterator[Slurm]:
     """One node."""
-    with cluster(nodes=1) as found:
-        yield found
+    with cluster(nodes=1) as slurm:
+        yield slurm
 
 
 @pytest.fixture
@@ -41,11 +41,11 @@ def world(
 
 def of_the_task(world: Machine, part: str | None = None) -> list[psutil.Process]:
     """Processes that a task of the cluster has started."""
-    found = []
+    processes = []
     for process in world.processes(part):
         with contextlib.suppress(psutil.Error):
-            found += [process] if process.environ().get("SLURM_JOB_ID") else []
-    return found
+            processes += [process] if process.environ().get("SLURM_JOB_ID") else []
+    return processes
 
 
 def test_limits_are_put_back_by_the_next_task_where_slurm_killed_one_outright(
@@ -62,10 +62,10 @@ def test_limits_are_put_back_by_the_next_task_where_slurm_killed_one_outright(
     assert world.runner is not None
     until(lambda: limit_w() == 300.0, world.runner, world.log)
     [job] = slurm.running()
-    reapers, own = of_the_task(world, "undertaker"), of_the_task(world)
+    reapers, processes = of_the_task(world, "reaper"), of_the_task(world)
     assert reapers
     # All of the task, and first who would put the board back when it is gone.
-    for process in (*reapers, *own):
+    for process in (*reapers, *processes):
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
     slurm.ask("scancel", job)
@@ -78,6 +78,6 @@ def test_limits_are_put_back_by_the_next_task_where_slurm_killed_one_outright(
         [shown] = board.boards.values()
         assert shown.found_w == 700.0
         assert shown.power_limit_w == (300.0 if board_of(key.load) == "300w" else 700.0)
-    attempts = [one for tries in read_attempts(run).values() for one in tries]
-    assert {f"Slurm job {job} on n1" in one.error for one in attempts} == {True}
+    attempts = [attempt for tries in read_attempts(run).values() for attempt in tries]
+    assert {f"Slurm job {job} on n1" in attempt.error for attempt in attempts} == {True}
     assert slurm.tasks() == {}

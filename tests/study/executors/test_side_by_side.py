@@ -91,7 +91,7 @@ def test_a_study_on_two_boards_at_once_is_whole_although_a_slot_and_the_runner_w
     each_block_has_one_board(run)
     neighbours_were_checked(run, world)
     assert scraps(run) == []
-    assert [one for one in verify(run).findings if one.kind != "invalid_cell"] == []
+    assert [finding for finding in verify(run).findings if finding.kind != "invalid_cell"] == []
     again = next(iter(records(RunDir(run.alone))))
     (RunDir(run.alone).cell(again) / "cell.json").unlink()
     second = next(key for key in records(run) if device_of(run, key) == {UUIDS[1]})
@@ -106,11 +106,11 @@ def test_a_study_on_two_boards_at_once_is_whole_although_a_slot_and_the_runner_w
 
 def each_block_has_one_board(run: RunDir) -> None:
     """Cells of a block share a board; sidecars read no other; both boards measured some."""
-    found = records(run)
-    assert len(found) == 6
+    cells = records(run)
+    assert len(cells) == 6
     slots = {f"{os.uname().nodename}:gpu{number}": uuid for number, uuid in enumerate(UUIDS)}
     places: dict[int, set[str]] = {}
-    for key, record in found.items():
+    for key, record in cells.items():
         assert record.node is not None
         places.setdefault(key.block, set()).add(record.node.name)
         assert device_of(run, key) == {slots[record.node.name]}
@@ -146,10 +146,16 @@ def neighbours_were_checked(run: RunDir, world: Machine) -> None:
 
 def ratios_of_the_world(run: RunDir, world: Machine) -> tuple[float, float]:
     """Between these any mean of J/request beside over alone must lie, by what the boards really drew."""
-    near, far = (outcome_of(one, world.boards).joules for one in (run, RunDir(run.alone)))
+    near, far = (outcome_of(place, world.boards).joules for place in (run, RunDir(run.alone)))
     both = [(near[key], far[key]) for key in near.keys() & far.keys()]
-    least = [(one.true_j - one.uncertainty_j) / (other.true_j + other.uncertainty_j) for one, other in both]
-    most = [(one.true_j + one.uncertainty_j) / (other.true_j - other.uncertainty_j) for one, other in both]
+    least = [
+        (beside.true_j - beside.uncertainty_j) / (alone.true_j + alone.uncertainty_j)
+        for beside, alone in both
+    ]
+    most = [
+        (beside.true_j + beside.uncertainty_j) / (alone.true_j - alone.uncertainty_j)
+        for beside, alone in both
+    ]
     return min(least, default=0.0), max(most, default=math.inf)
 
 

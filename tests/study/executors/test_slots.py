@@ -44,30 +44,30 @@ def slots_of(study: Study) -> list[Slot]:
 
 
 def boards(monkeypatch: pytest.MonkeyPatch, count: int) -> list[Board]:
-    found = [Board(number, f"GPU-{number}", "H") for number in range(count)]
-    monkeypatch.setattr(slots, "visible_gpus", lambda: found)
-    return found
+    boards_here = [Board(number, f"GPU-{number}", "H") for number in range(count)]
+    monkeypatch.setattr(slots, "visible_gpus", lambda: boards_here)
+    return boards_here
 
 
 def test_every_board_gets_a_slot_and_an_equal_share_of_neighbouring_cpus(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = boards(monkeypatch, 3)
+    here = boards(monkeypatch, 3)
     assert slots_of(study(tmp_path)) == [
-        Slot("gpu0", (found[0],), (4, 5)),
-        Slot("gpu1", (found[1],), (6, 7)),
-        Slot("gpu2", (found[2],), (8, 9)),
+        Slot("gpu0", (here[0],), (4, 5)),
+        Slot("gpu1", (here[1],), (6, 7)),
+        Slot("gpu2", (here[2],), (8, 9)),
     ]
     [pair] = slots_of(study(tmp_path, gpus_each=2))
-    assert pair == Slot("gpu0-1", (found[0], found[1]), tuple(sorted(CPUS)))
+    assert pair == Slot("gpu0-1", (here[0], here[1]), tuple(sorted(CPUS)))
 
 
 def test_boards_and_cpus_are_taken_as_they_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = boards(monkeypatch, 4)
+    here = boards(monkeypatch, 4)
     named = [{"gpus": [2], "cpus": [11]}, {"gpus": ["GPU-0"], "cpus": [4, 6]}]
     assert slots_of(study(tmp_path, slots=named)) == [
-        Slot("gpu2", (found[2],), (11,)),
-        Slot("gpu0", (found[0],), (4, 6)),
+        Slot("gpu2", (here[2],), (11,)),
+        Slot("gpu0", (here[0],), (4, 6)),
     ]
     assert [slot.name for slot in slots_of(study(tmp_path, slots=[{"cpus": [4]}, {"cpus": [5, 6]}]))] == [
         "cpu4",

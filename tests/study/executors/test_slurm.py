@@ -13,7 +13,6 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from study.executors.slurm_jobs import log_of
 from tests.golden.elsewhere import EngineElsewhere
 from tests.golden.nvml.world import BoardModel, GoldenBoards
 from tests.support.busy import PATIENCE_S
@@ -42,8 +41,8 @@ STUDY: dict[str, Any] = {
 @pytest.fixture(scope="module")
 def slurm() -> Iterator[Slurm]:
     """Three nodes."""
-    with cluster() as found:
-        yield found
+    with cluster() as slurm:
+        yield slurm
 
 
 @pytest.fixture
@@ -95,9 +94,8 @@ def test_a_study_is_whole_although_a_task_is_lost_another_preempted_and_the_runn
     until(lambda: len(slurm.running()) == 3 and runner.begun(), first, runner.log)
     assert {node for _, node in slurm.tasks().values()} == {"n1", "n2", "n3"}
     preempted, lost = runner.job_of("b1"), runner.job_of("b2")
-    until(
-        lambda: "unit b2:" in log_of(runner.run, lost).read_text(), first, runner.log
-    )  # it hears a SIGTERM now
+    printed = runner.run.slurm / f"{lost}_0_log.out"
+    until(lambda: "unit b2:" in printed.read_text(), first, runner.log)  # it hears a SIGTERM now
     slurm.ask("scontrol", "requeue", preempted)
     slurm.ask("scancel", lost)
     until(lambda: runner.log.read_text().count("submitted: ") == 2, first, runner.log)
@@ -111,11 +109,11 @@ def test_a_study_is_whole_although_a_task_is_lost_another_preempted_and_the_runn
     _whole(runner, kept)
     assert runner.job_of("b1") == preempted, "what Slurm requeues is not submitted again"
     assert runner.job_of("b2") != lost
-    attempts = [one for tries in read_attempts(runner.run).values() for one in tries]
+    attempts = [attempt for tries in read_attempts(runner.run).values() for attempt in tries]
     assert attempts
-    assert {one.block for one in attempts} == {2}
-    assert all(f"Slurm job {lost} on n" in one.error for one in attempts)
-    assert all("ended from outside" in one.error for one in attempts)
+    assert {attempt.block for attempt in attempts} == {2}
+    assert all(f"Slurm job {lost} on n" in attempt.error for attempt in attempts)
+    assert all("ended from outside" in attempt.error for attempt in attempts)
     assert slurm.tasks() == {}
 
 
@@ -135,8 +133,8 @@ def _whole(runner: Runner, kept: dict[CellKey, int]) -> None:
     manifest = json.loads(run.manifest.read_text())
     assert nodes <= manifest["nodes"].keys() <= {"n1", "n2", "n3"}
     assert all("SLURM_JOB_ID" in manifest["nodes"][name]["slurm"] for name in nodes)
-    found = json.loads(starwatt("verify", run.root, "--json").stdout)["findings"]
-    assert {one["kind"] for one in found} <= {"invalid_cell"}
+    findings = json.loads(starwatt("verify", run.root, "--json").stdout)["findings"]
+    assert {finding["kind"] for finding in findings} <= {"invalid_cell"}
     assert pq.read_table(run.plan).num_rows == 6
     for script in run.slurm.glob("*_submission.sh"):
         asked = script.read_text()
@@ -172,12 +170,12 @@ def test_jobs_that_nobody_noted_are_ended_and_blocks_go_on_on_their_nodes(
 
 
 def _nodes_of_blocks(run: RunDir) -> dict[int, set[str]]:
-    found: dict[int, set[str]] = {}
+    tasks_on: dict[int, set[str]] = {}
     for key in run.finished_cells():
         node = read_cell(run.cell(key)).node
         assert node is not None
-        found.setdefault(key.block, set()).add(node.name)
-    return found
+        tasks_on.setdefault(key.block, set()).add(node.name)
+    return tasks_on
 
 
 def test_ctrl_c_ends_the_jobs_too(slurm: Slurm, engine: EngineElsewhere, tmp_path: Path) -> None:
@@ -204,7 +202,9 @@ def test_a_task_that_always_dies_is_submitted_as_often_as_the_study_says_and_no_
     attempts = read_attempts(runner.run)
     assert {key.variant: len(tries) for key, tries in attempts.items()} == {"a": 2, "b": 2}
     assert all(
-        "STARWATT_API_KEY is to hold a key" in one.error for tries in attempts.values() for one in tries
+        "STARWATT_API_KEY is to hold a key" in attempt.error
+        for tries in attempts.values()
+        for attempt in tries
     )
     assert slurm.tasks() == {}
 

@@ -26,11 +26,11 @@ def test_units_hold_every_cell_once_and_no_engine_start_is_split(
     )
     cells = plan(engine_restarts=restarts)
     units = executor_for(study, RunDir(Path())).units(cells)
-    assert [cell for one in units for cell in one.cells] == cells
-    assert len({one.name for one in units}) == len(units)
-    for one in units:
-        assert len({cell.key.block if shared == "block" else cell.engine_start for cell in one.cells}) == 1
-    starts = [{cell.engine_start for cell in one.cells} for one in units]
+    assert [cell for part in units for cell in part.cells] == cells
+    assert len({part.name for part in units}) == len(units)
+    for part in units:
+        assert len({cell.key.block if shared == "block" else cell.engine_start for cell in part.cells}) == 1
+    starts = [{cell.engine_start for cell in part.cells} for part in units]
     assert sum(map(len, starts)) == len(set.union(*starts))
     assert len(units) == (4 if shared == "block" else len({cell.engine_start for cell in cells}))
 
@@ -42,8 +42,8 @@ def test_where_engines_stay_loaded_a_unit_is_what_lies_between_two_starts_of_all
         {**FIELDS, "engine_restarts": restarts, "executor": {"kind": "slurm", "unit": unit}}
     )
     units = executor_for(study, RunDir(Path())).units(plan(engine_restarts=restarts))
-    assert [one.name for one in units] == ["starts0", "starts1"]
-    assert [sorted({cell.key.block for cell in one.cells}) for one in units] == [[1, 2, 3], [4]]
+    assert [unit.name for unit in units] == ["starts0", "starts1"]
+    assert [sorted({cell.key.block for cell in unit.cells}) for unit in units] == [[1, 2, 3], [4]]
 
 
 def test_boards_and_exclusivity_are_asked_for() -> None:

@@ -20,8 +20,8 @@ from study.executors.interference import AloneCheck
 from study.executors.loop import measure_all
 from study.executors.slots import Slot
 from study.executors.units import Ledger, Unit, units_of
-from study.measure.order import Order
 from study.measure.retries import RetryBudget
+from study.measure.study_run import StudyRun
 from study.plan.cells import PlannedCell, plan_cells
 from tests.study.plan.test_cells import FIELDS
 from traces.atomic import write_json
@@ -117,8 +117,8 @@ def measure(run: RunDir, cells: list[PlannedCell], monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(side_by_side, "spawn", spawn)
     monkeypatch.setattr(side_by_side, "slots_of", lambda *_: SLOTS)
     unchecked = study(executor={"kind": "side_by_side", "neighbours": None})
-    order = Order(unchecked, run, load_dataset("starwatt-24"), cells)
-    measure_all(executor_for(unchecked, run), order, {}, ())
+    study_run = StudyRun(unchecked, run, load_dataset("starwatt-24"), cells)
+    measure_all(executor_for(unchecked, run), study_run, {}, ())
 
 
 def test_a_slot_that_can_measure_nothing_does_not_end_the_others(
@@ -155,7 +155,7 @@ def test_a_unit_that_was_begun_goes_on_where_it_was(tmp_path: Path, monkeypatch:
 def test_a_damaged_record_says_no_home_and_ends_nothing(ledger: Ledger, unit: Unit) -> None:
     measured(ledger.run, unit.cells[0])
     [waiting] = ledger.open([unit])
-    assert waiting.home is None
+    assert waiting.node is None
 
 
 def test_alone_is_begun_as_cool_as_beside_others(tmp_path: Path) -> None:

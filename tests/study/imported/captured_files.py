@@ -38,8 +38,8 @@ class CapturedFiles:
     @property
     def truth(self) -> dict[str, float]:
         """Joules of the board over the load, and when it began."""
-        found: dict[str, float] = json.loads((FOLDER / self.name / "truth.json").read_text(encoding="ascii"))
-        return found
+        truth: dict[str, float] = json.loads((FOLDER / self.name / "truth.json").read_text(encoding="ascii"))
+        return truth
 
     def stated(self) -> Stated:
         """What has to be said of its clock: that of `vllm bench serve` began anywhere."""

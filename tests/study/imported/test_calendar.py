@@ -34,7 +34,7 @@ def test_a_date_places_the_last_answer_within_a_second() -> None:
 def test_the_date_of_a_real_file_is_within_its_uncertainty_of_what_we_noted() -> None:
     [load] = read_loads(VLLM.requests, None)
     placed = place(load, Stated(zone="UTC"), "f")
-    first_ns = min(one.sent_ns for one in load.requests if one.sent_ns is not None)
+    first_ns = min(request.sent_ns for request in load.requests if request.sent_ns is not None)
     assert abs((first_ns + placed.shift_ns) * 1e-9 - VLLM.truth["start_s"]) <= placed.uncertainty_s
 
 

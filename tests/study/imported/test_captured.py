@@ -16,7 +16,7 @@ from tests.study.imported.captured_files import AIPERF, ALL, GUIDELLM, VLLM, Cap
 from traces.cell import read_cell
 from traces.streams import read_trace
 
-TOOLS = pytest.mark.parametrize("captured", ALL, ids=lambda one: one.name)
+TOOLS = pytest.mark.parametrize("captured", ALL, ids=lambda captured: captured.name)
 
 
 def analysed(wanted: ImportOrder) -> CellResult:
@@ -66,8 +66,8 @@ def test_what_is_not_known_of_the_clocks_is_in_the_interval(tmp_path: Path, capt
     moved = tmp_path / "smi.csv"
     moved.write_text(_later(captured.power.read_text(encoding="ascii"), 0.3), encoding="ascii")
     result = analysed(order(captured, tmp_path / "a", power=(str(moved),), clock_uncertainty_s=0.3))
-    found, half = joules(result)
-    assert abs(found - captured.truth["true_j"] / 32) <= half
+    shown_j, half = joules(result)
+    assert abs(shown_j - captured.truth["true_j"] / 32) <= half
     energy = result.primary
     assert energy is not None
     assert "clock_uncertain" in energy.reasons
@@ -93,7 +93,7 @@ def test_chunks_come_as_the_tool_says_and_are_missing_where_it_does_not(tmp_path
     for captured in ALL:
         run, [cell] = import_run(order(captured, tmp_path / captured.name))
         chunks[captured.name] = {
-            len(one) for one in read_trace(run.cell(cell.key), "requests")["chunk_ns"].to_pylist()
+            len(chunks) for chunks in read_trace(run.cell(cell.key), "requests")["chunk_ns"].to_pylist()
         }
         assert ("chunks_unknown" in cell.imported.unknown) == (captured is GUIDELLM)
     assert chunks == {VLLM.name: {48}, AIPERF.name: {48}, GUIDELLM.name: {0}}
@@ -130,11 +130,11 @@ def test_a_wall_meters_log_gives_the_hosts_joules_and_no_gain(tmp_path: Path) ->
     wall = tmp_path / "wall.csv"
     wall.write_text(_as_a_wall_meters(GUIDELLM.power.read_text(encoding="ascii")), encoding="ascii")
     result = analysed(order(GUIDELLM, tmp_path / "run", power=(f"{wall},averages_s=0.025",)))
-    found, half = joules(result)
+    shown_j, half = joules(result)
     energy = result.primary
     assert energy is not None
     assert (energy.boundary, energy.source, energy.gain_half_width) == ("host", "external", None)
-    assert abs(found - GUIDELLM.truth["true_j"] / 32) <= half
+    assert abs(shown_j - GUIDELLM.truth["true_j"] / 32) <= half
 
 
 def test_the_same_files_give_the_same_traces(tmp_path: Path) -> None:
@@ -159,9 +159,9 @@ def _as_a_wall_meters(log: str) -> str:
 def _later(log: str, seconds: float) -> str:
     """The same log by a clock that is so far ahead."""
     header, *lines = log.splitlines()
-    found = [header]
+    noted = [header]
     for line in lines:
         at, rest = line.split(", ", 1)
         moved = datetime.strptime(at, "%Y/%m/%d %H:%M:%S.%f").replace(tzinfo=UTC) + timedelta(seconds=seconds)
-        found.append(f"{moved.strftime('%Y/%m/%d %H:%M:%S.%f')[:-3]}, {rest}")
-    return "\n".join(found) + "\n"
+        noted.append(f"{moved.strftime('%Y/%m/%d %H:%M:%S.%f')[:-3]}, {rest}")
+    return "\n".join(noted) + "\n"

@@ -100,7 +100,7 @@ def test_a_schedule_of_guidellm_is_when_requests_were_due_and_asap_is_none(tmp_p
     load = only(changed(GUIDELLM.requests, tmp_path, constant))
     assert load.load is not None
     assert load.load.slug == "open-3.5-constant"
-    assert all(one.due_ns is not None for one in load.requests)
+    assert all(request.due_ns is not None for request in load.requests)
     assert only(GUIDELLM.requests).requests[0].due_ns is None
 
 
@@ -111,7 +111,7 @@ def test_each_benchmark_of_a_sweep_is_a_load(tmp_path: Path) -> None:
         data["benchmarks"].append(second)
 
     loads = read_loads(changed(GUIDELLM.requests, tmp_path, sweep), None)
-    assert [one.load.slug if one.load else None for one in loads] == ["closed-4", "single-stream"]
+    assert [load.load.slug if load.load else None for load in loads] == ["closed-4", "single-stream"]
 
 
 def test_a_report_of_guidellm_0_3_reads_by_its_own_fields(tmp_path: Path) -> None:
@@ -136,9 +136,9 @@ def test_a_report_of_guidellm_0_3_reads_by_its_own_fields(tmp_path: Path) -> Non
 def test_what_guidellm_cut_off_is_filler_with_the_tokens_that_had_come(tmp_path: Path) -> None:
     def cut(data: dict[str, Any]) -> None:
         requests = data["benchmarks"][0]["requests"]
-        one = requests["successful"].pop()
-        one["output_tokens"], one["info"]["timings"]["token_iterations"] = None, 7
-        requests["incomplete"].append(one)
+        moved = requests["successful"].pop()
+        moved["output_tokens"], moved["info"]["timings"]["token_iterations"] = None, 7
+        requests["incomplete"].append(moved)
 
     last = only(changed(GUIDELLM.requests, tmp_path, cut)).requests[-1]
     assert (last.status, last.role, last.output_tokens) == ("aborted", "filler", 7)
@@ -152,7 +152,7 @@ def test_records_of_aiperf_keep_errors_phases_and_units(tmp_path: Path) -> None:
     for name in ("time_to_first_token", "inter_chunk_latency"):
         metric = lines[3]["metrics"][name]
         value = metric["value"]
-        metric["value"] = [one / 1e3 for one in value] if isinstance(value, list) else value / 1e3
+        metric["value"] = [each / 1e3 for each in value] if isinstance(value, list) else value / 1e3
         metric["unit"] = "sec"
     warm, failed, cut, seconds = only(
         written(tmp_path / "a.jsonl", "\n".join(map(json.dumps, lines)))
@@ -263,8 +263,10 @@ def test_a_file_that_is_of_no_use_says_so_and_what_to_do(
 
 
 def test_columns_are_known_by_their_names_in_capitals_too(tmp_path: Path) -> None:
-    [one] = only(written(tmp_path / "r.csv", "Start,End,Output_Tokens\n1795685400,1795685401,7\n")).requests
-    assert (one.sent_ns, one.output_tokens) == (1_795_685_400 * 10**9, 7)
+    [request] = only(
+        written(tmp_path / "r.csv", "Start,End,Output_Tokens\n1795685400,1795685401,7\n")
+    ).requests
+    assert (request.sent_ns, request.output_tokens) == (1_795_685_400 * 10**9, 7)
 
 
 def test_bytes_that_are_no_text_and_a_folder_are_refused(tmp_path: Path) -> None:
@@ -293,7 +295,7 @@ def test_bytes_that_are_no_text_and_a_folder_are_refused(tmp_path: Path) -> None
             "unit 'fortnights'",
         ),
     ],
-    ids=lambda one: one if isinstance(one, str) else getattr(one, "name", "changed"),
+    ids=lambda given: given if isinstance(given, str) else getattr(given, "name", "changed"),
 )
 def test_a_file_of_another_version_is_refused_by_the_field(
     tmp_path: Path, captured: Any, change: Change, words: str

@@ -32,9 +32,9 @@ def log(tmp_path: Path, text: str, name: str = "log.csv") -> str:
 def test_a_boards_log_is_read_as_its_sensor_is(
     tmp_path: Path, column: str, fields: str, averages_s: float, kept_as: str
 ) -> None:
-    [found] = read_logs([log(tmp_path, _NVIDIA.format(column=column)) + ",zone=UTC" + fields], None)
-    assert (found.source, found.settings.boundary, found.averages_s) == ("nvml", "gpu", averages_s)
-    row = found.rows(0.0, *(round(at * 1e9) for at in found.span_s))[1]
+    [power] = read_logs([log(tmp_path, _NVIDIA.format(column=column)) + ",zone=UTC" + fields], None)
+    assert (power.source, power.settings.boundary, power.averages_s) == ("nvml", "gpu", averages_s)
+    row = power.rows(0.0, *(round(at * 1e9) for at in power.span_s))[1]
     assert row[kept_as] == 110.0
     assert row["t_ns"] * 1e-9 == pytest.approx(1_795_685_400.1, abs=1e-6)
 
@@ -47,30 +47,30 @@ def test_power_draw_alone_is_refused_for_what_it_may_be_the_mean_of(tmp_path: Pa
 def test_a_wall_meters_log_is_another_source_and_its_own_words_come_first(tmp_path: Path) -> None:
     path = log(tmp_path, _WALL)
     [plain] = read_logs([path], None)
-    [own] = read_logs([f"{path},device=rack,clock_offset_s=-0.5,clock_uncertainty_s=0.02"], None)
+    [rack] = read_logs([f"{path},device=rack,clock_offset_s=-0.5,clock_uncertainty_s=0.02"], None)
     assert (plain.source, plain.settings.boundary, plain.clock(0.2, 0.1)) == ("external", "host", (0.2, 0.1))
-    assert (own.settings.device, own.clock(0.2, 0.1)) == ("rack", (-0.5, 0.02))
-    assert [row["t_ns"] for row in own.rows(-0.5, 1000 * 10**9, 1001 * 10**9)] == [
+    assert (rack.settings.device, rack.clock(0.2, 0.1)) == ("rack", (-0.5, 0.02))
+    assert [row["t_ns"] for row in rack.rows(-0.5, 1000 * 10**9, 1001 * 10**9)] == [
         1_000_500_000_000,
         1_001_500_000_000,
     ]
 
 
 def test_readings_far_from_the_load_are_left_out_and_missing_ones_stay_gaps(tmp_path: Path) -> None:
-    [found] = read_logs([log(tmp_path, "time,power_w\n100,5\n1000,100\n1001,N/A\n1002,110\n9000,5\n")], None)
-    rows = found.rows(0.0, 1000 * 10**9, 1002 * 10**9)
+    [power] = read_logs([log(tmp_path, "time,power_w\n100,5\n1000,100\n1001,N/A\n1002,110\n9000,5\n")], None)
+    rows = power.rows(0.0, 1000 * 10**9, 1002 * 10**9)
     assert [row["power_w"] for row in rows] == [100.0, None, 110.0]
 
 
 def test_a_counter_counts_from_the_first_reading_that_is_kept(tmp_path: Path) -> None:
-    [found] = read_logs(
+    [power] = read_logs(
         [
             log(tmp_path, "time,kwh,power_w\n10,7,1\n1000,8,1\n1001,9,1\n")
             + ",energy_column=kwh,energy_unit=kWh"
         ],
         None,
     )
-    assert [row["energy_j"] for row in found.rows(0.0, 1000 * 10**9, 1001 * 10**9)] == [0.0, 3.6e6]
+    assert [row["energy_j"] for row in power.rows(0.0, 1000 * 10**9, 1001 * 10**9)] == [0.0, 3.6e6]
 
 
 @pytest.mark.parametrize(
@@ -108,8 +108,8 @@ def test_a_last_line_that_was_cut_off_as_its_program_was_stopped_is_no_reading(
     tmp_path: Path, torn: str
 ) -> None:
     whole = _NVIDIA.format(column="power.draw.instant")
-    [found] = read_logs([log(tmp_path, whole + torn)], "UTC")
-    assert [line.power_w for line in found.whole.lines] == [100.0, 110.0]
+    [power] = read_logs([log(tmp_path, whole + torn)], "UTC")
+    assert [line.power_w for line in power.whole.lines] == [100.0, 110.0]
 
 
 @pytest.mark.parametrize("last", ["{:.2f}", "{:.2f} W", "{:.0f}", "{:.0f},P0", '"{:.1f}"'])
@@ -165,16 +165,16 @@ def test_boards_that_are_asked_one_after_the_other_in_a_log_that_names_none_are_
 
 def test_a_meter_that_is_read_for_some_seconds_of_each_minute_is_one_meter(tmp_path: Path) -> None:
     lines = "".join(f"{1000 + 60 * minute + k / 10},{100 + k}\n" for minute in range(9) for k in range(10))
-    [found] = read_logs([log(tmp_path, "time,power_w\n" + lines)], None)
-    assert len(found.whole.lines) == 90
+    [power] = read_logs([log(tmp_path, "time,power_w\n" + lines)], None)
+    assert len(power.whole.lines) == 90
 
 
 def test_one_board_that_is_read_more_often_than_its_log_has_times_is_one_board(tmp_path: Path) -> None:
     lines = "".join(
         f"2026-11-26T09:30:0{second}+0000 GPU 0  {100 + k}.5\n" for second in range(3) for k in (1, 2)
     )
-    [found] = read_logs([log(tmp_path, "#Entity  PWRINST\nID       W\n" + lines)], None)
-    assert len(found.whole.lines) == 6
+    [power] = read_logs([log(tmp_path, "#Entity  PWRINST\nID       W\n" + lines)], None)
+    assert len(power.whole.lines) == 6
 
 
 def test_lines_of_dcgmi_dmon_without_times_are_no_log_of_the_past(tmp_path: Path) -> None:

@@ -38,18 +38,18 @@ def import_by_command(out: Path, *flags: object) -> tuple[int, str]:
 
 
 def test_an_imported_run_is_read_by_analyze_report_compare_and_verify(tmp_path: Path) -> None:
-    one, two = tmp_path / "one", tmp_path / "two"
-    code, said = import_by_command(one, "--clock-uncertainty", "10ms", "--idle", 2.5, 0.5, "--json")
+    once, two = tmp_path / "one", tmp_path / "two"
+    code, said = import_by_command(once, "--clock-uncertainty", "10ms", "--idle", 2.5, 0.5, "--json")
     assert code == 0
     told = json.loads(said)
     assert told["cells"][0]["tool"] == "GuideLLM"
     import_run(order(AIPERF, two))
     runner = CliRunner()
-    for command in (["analyze", str(two)], ["report", str(two)], ["verify", str(one)]):
+    for command in (["analyze", str(two)], ["report", str(two)], ["verify", str(once)]):
         assert runner.invoke(app, command).exit_code == 0, command
     page = tmp_path / "c.html"
-    assert runner.invoke(app, ["compare", str(one), str(two), "--out", str(page)]).exit_code == 0
-    report = (one / "report.html").read_text(encoding="utf-8")
+    assert runner.invoke(app, ["compare", str(once), str(two), "--out", str(page)]).exit_code == 0
+    report = (once / "report.html").read_text(encoding="utf-8")
     for words in (
         "GuideLLM 0.8.1 (guidellm.json)",
         "Another program measured this",
@@ -71,8 +71,8 @@ def test_verify_says_what_it_cannot_check_and_finds_what_was_changed(tmp_path: P
     run = RunDir(out)
     [key] = run.finished_cells()
     shutil.copyfile(AIPERF.power, run.cell(key) / "power.parquet")
-    found = json.loads(runner.invoke(app, ["verify", str(out), "--json"]).stdout)
-    assert "trace_damaged" in {one["kind"] for one in found["findings"]}
+    verified = json.loads(runner.invoke(app, ["verify", str(out), "--json"]).stdout)
+    assert "trace_damaged" in {finding["kind"] for finding in verified["findings"]}
 
 
 def test_calls_add_blocks_and_loads_to_one_run_and_a_file_counts_once(tmp_path: Path) -> None:
@@ -142,7 +142,7 @@ def test_two_loads_of_one_file_are_two_cells_that_share_a_log(tmp_path: Path) ->
     [first] = report["benchmarks"]
     del first["metrics"]
     second = json.loads(json.dumps(first))
-    kept = sorted(first["requests"]["successful"], key=lambda one: one["request_start_time"])
+    kept = sorted(first["requests"]["successful"], key=lambda request: request["request_start_time"])
     first["requests"]["successful"], second["requests"]["successful"] = kept[:16], kept[16:]
     report["benchmarks"].append(second)
     both = tmp_path / "both.json"

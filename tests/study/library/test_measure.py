@@ -47,7 +47,7 @@ def test_joules_of_a_block_are_those_of_the_boards_board_by_board(nvml_here: Gol
     assert first.lo is not None
     [gpu] = measured.boundaries
     assert measured.joules == gpu.joules
-    assert gpu.joules == pytest.approx(sum(one.joules or 0 for one in measured.devices))
+    assert gpu.joules == pytest.approx(sum(device.joules or 0 for device in measured.devices))
     assert gpu.gain is not None
     assert gpu.gain > 0.05  # the factors' share of two boards, and the offsets'
     assert list(measured.frame().name) == [A, B]
@@ -64,12 +64,12 @@ def busy(seconds: float) -> float:
 
 @pytest.mark.filterwarnings("ignore::starwatt.Doubtful")
 def test_an_estimate_is_cpu_time_times_watts_in_a_loop_nested_and_in_threads() -> None:
-    found: list[tuple[float, starwatt.Measurement]] = []
+    results: list[tuple[float, starwatt.Measurement]] = []
 
     def work() -> None:
         with starwatt.measure(meters=MODELLED) as measured:
             used_s = busy(LONG_ENOUGH_S)
-        found.append((used_s, measured))
+        results.append((used_s, measured))
 
     thread = threading.Thread(target=work)
     with starwatt.measure(meters=MODELLED) as outer:
@@ -77,13 +77,13 @@ def test_an_estimate_is_cpu_time_times_watts_in_a_loop_nested_and_in_threads() -
         for _ in range(2):
             work()
         thread.join()
-    assert len(found) == 3
-    for used_s, measured in found:
+    assert len(results) == 3
+    for used_s, measured in results:
         assert measured.joules is not None, measured.why
         assert not measured.valid or measured.joules > 10 * used_s * 0.5
         assert "an estimate: CPU time x watts" in str(measured)
     assert outer.joules is not None
-    assert outer.joules > max(measured.joules or 0 for _, measured in found)
+    assert outer.joules > max(measured.joules or 0 for _, measured in results)
     assert outer.seconds > 2 * LONG_ENOUGH_S
 
 
@@ -125,7 +125,9 @@ def test_an_error_in_the_block_is_the_blocks_own_and_leaves_no_joules() -> None:
 
 
 def _kill_the_sidecar() -> None:
-    [sidecar] = [one for one in psutil.Process().children() if "server.power" in " ".join(one.cmdline())]
+    [sidecar] = [
+        process for process in psutil.Process().children() if "server.power" in " ".join(process.cmdline())
+    ]
     os.kill(sidecar.pid, signal.SIGKILL)
 
 
@@ -142,7 +144,7 @@ def test_a_recording_is_kept_where_a_folder_is_named_and_never_overwritten(tmp_p
     with starwatt.measure(meters=MODELLED, folder=tmp_path / "kept") as measured:
         busy(LONG_ENOUGH_S)
     assert read_trace(tmp_path / "kept", "power").num_rows > 2
-    assert [one.name for one in measured.devices] == ["engine"]
+    assert [device.name for device in measured.devices] == ["engine"]
     with pytest.raises(starwatt.UsageError, match="holds a recording already"):
         starwatt.measure(folder=tmp_path / "kept")
 

@@ -64,7 +64,7 @@ def test_its_joules_are_the_worlds_and_lie_in_their_intervals(world: World) -> N
 
 def test_pass_at_1_has_the_interval_of_its_tasks(world: World) -> None:
     summary = starwatt.open(world.root).summary(["pass_at_1_plus"])
-    [row] = [one for one in rows(summary) if (one.variant, one.load) == ("int8-bnb", "closed-8")]
+    [row] = [row for row in rows(summary) if (row.variant, row.load) == ("int8-bnb", "closed-8")]
     assert row.pass_at_1_plus == pytest.approx(0.75, abs=0.1)
     assert 0 < row.pass_at_1_plus_lo < row.pass_at_1_plus < row.pass_at_1_plus_hi < 1
     assert row.pass_at_1_plus_interval == "tasks"
@@ -151,7 +151,7 @@ def test_verify_finds_a_summary_that_was_changed_and_misses_none_of_an_older_run
     analyze(run)
 
     def found() -> list[str]:
-        return [one.what for one in verify(run).findings if one.where == str(run.summary)]
+        return [finding.what for finding in verify(run).findings if finding.where == str(run.summary)]
 
     assert found() == []
     whole = run.summary.read_text(encoding="utf-8")

@@ -121,7 +121,9 @@ def test_ctrl_c_leaves_figures_that_can_be_analysed(tmp_path: Path, meter: tuple
         assert max(power) > completed[10]["end_ns"]
         assert not [*folder.glob("*.arrows"), *folder.glob(".*")], "the sidecar has finished its files"
         assert not [
-            one for one in psutil.process_iter(["cmdline"]) if str(out) in " ".join(one.info["cmdline"] or ())
+            left
+            for left in psutil.process_iter(["cmdline"])
+            if str(out) in " ".join(left.info["cmdline"] or ())
         ]
         assert CliRunner().invoke(app, ["analyze", str(out)]).exit_code in (0, 3)
 

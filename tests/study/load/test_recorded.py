@@ -13,11 +13,14 @@ from typer.testing import CliRunner
 from configs.loader import load_study
 from starwatt_errors import UsageError
 from study.cli.app import app
+from study.load.recorded import prepared
 from tests.golden.elsewhere import EngineElsewhere
 from tests.golden.nvml.world import BoardModel, GoldenBoards
+from tests.server.engines.test_asking import answering
 from tests.server.power.conftest import A
 from tests.support.busy import says
 from tests.support.command import starwatt
+from tests.support.driving import make_spec
 from traces.layout import RunDir
 from traces.streams import read_trace
 
@@ -77,6 +80,28 @@ def test_a_recording_is_replayed_and_what_its_lengths_came_to_is_said(
     assert "nothing is graded (made_up_prompts): burst.csv has lengths alone" in graded.stderr
 
 
+@pytest.mark.parametrize(
+    ("given", "models"),
+    [
+        ("http://engine.invalid:8000", "http://engine.invalid:8000/v1/models"),
+        ("http://engine.invalid/api/v1/", "http://engine.invalid/api/v1/models"),
+        ("http://engine.invalid/v1/completions", "http://engine.invalid/v1/models"),
+        ("http://engine.invalid/v1/completions?version=1", "http://engine.invalid/v1/models"),
+    ],
+)
+def test_a_server_s_context_is_asked_by_the_load_s_own_way_and_of_its_own_address(
+    recording: Path, monkeypatch: pytest.MonkeyPatch, given: str, models: str
+) -> None:
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    listed = {"data": [{"id": "m", "max_model_len": 2048}]}
+    with answering({models: json.dumps(listed).encode()}) as (proxy, _):
+        monkeypatch.setenv("http_proxy", proxy)
+        load = {"kind": "open", "trace": str(recording)}
+        with pytest.raises(UsageError, match="1 of 3 requests have no room in 2048 tokens"):
+            prepared(make_spec(given, load, client="aiohttp"), None)
+
+
 def study_of(folder: Path, url: str, most_tokens: int | None) -> Path:
     """A data set one request at a time, and a recording, of an engine elsewhere."""
     study: dict[str, Any] = {
@@ -118,7 +143,7 @@ def test_a_study_replays_a_recording_keeps_it_and_compares_it_with_no_other_load
     contrasts = pq.read_table(run.table("contrasts")).to_pylist()
     assert not [row for row in contrasts if row["contrast"] in ("batched_vs_single", "accuracy_vs_single")]
     verified = json.loads(CliRunner().invoke(app, ["verify", str(run.root), "--json"]).stdout)
-    assert {found["kind"] for found in verified["findings"]} <= {"invalid_cell", "not_graded"}
+    assert {finding["kind"] for finding in verified["findings"]} <= {"invalid_cell", "not_graded"}
     report = run.report.read_text(encoding="utf-8")
     assert "made_up_prompts" in report
     assert "lengths_not_kept" in report

@@ -84,17 +84,17 @@ def _is_as_the_world_used_it(world: Machine, run: RunDir) -> None:
     for key in run.finished_cells():
         result = analyse_cell(run, key, context)
         assert "board_not_held" not in result.codes
-        energy, own = result.primary, result.measured
+        energy, measured = result.primary, result.measured
         assert energy is not None
         assert energy.energy_j is not None
-        assert own is not None
-        true_j = boards.true_j(own.window.start_ns, own.window.end_ns)
+        assert measured is not None
+        true_j = boards.true_j(measured.window.start_ns, measured.window.end_ns)
         assert says(energy.reasons), energy.reasons
         if not energy.reasons:
             compared.append(key)
             assert energy.energy_j == pytest.approx(true_j, rel=0.1)
         if key.load.endswith("@130w"):
-            assert boards.most_w(own.window.start_ns, own.window.end_ns) <= 130.001
+            assert boards.most_w(measured.window.start_ns, measured.window.end_ns) <= 130.001
     if not compared:
         pytest.skip(
             "all but the joules held: the machine was too busy for a window of which they are believed"

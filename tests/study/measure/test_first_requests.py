@@ -82,6 +82,6 @@ def test_a_cell_whose_requests_are_all_refused_fails_at_once_and_twice_at_most(
 
 
 def test_two_failures_are_alike_where_only_numbers_times_and_paths_differ() -> None:
-    one = "12:00:01 pid=17 0x7f3a /tmp/a-x9: you asked for 600 tokens"
-    assert alike(one) == alike("13:10:59 pid=9 0xbeef /tmp/b-y2: you asked for 77 tokens")
-    assert alike(one) != alike("12:00:01 pid=17 0x7f3a /tmp/a-x9: you asked for no tokens")
+    refusal = "12:00:01 pid=17 0x7f3a /tmp/a-x9: you asked for 600 tokens"
+    assert alike(refusal) == alike("13:10:59 pid=9 0xbeef /tmp/b-y2: you asked for 77 tokens")
+    assert alike(refusal) != alike("12:00:01 pid=17 0x7f3a /tmp/a-x9: you asked for no tokens")

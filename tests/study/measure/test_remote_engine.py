@@ -105,7 +105,7 @@ def test_engines_elsewhere_are_measured_like_our_own(
     assert ratios
     assert all("one_engine_start" in row["reasons"] for row in ratios)
     verified = json.loads(starwatt("verify", run.root, "--json").stdout)
-    assert {found["kind"] for found in verified["findings"]} <= {"invalid_cell"}
+    assert {finding["kind"] for finding in verified["findings"]} <= {"invalid_cell"}
     for file in run.root.rglob("*.*"):
         for secret in (KEY, TOKEN):
             assert secret.encode() not in file.read_bytes()

@@ -42,13 +42,13 @@ def begin(world: Machine, *, blocks: int, alone: str, **more: object) -> RunDir:
 
 def records(run: RunDir) -> list[CellRecord]:
     """In the order of measuring."""
-    found = [read_cell(run.cell(key)) for key in run.finished_cells()]
-    return sorted(found, key=lambda one: one.phases.window.start_ns if one.phases.window else 0)
+    cells = [read_cell(run.cell(key)) for key in run.finished_cells()]
+    return sorted(cells, key=lambda cell: cell.phases.window.start_ns if cell.phases.window else 0)
 
 
 def engine(world: Machine, variant: str) -> psutil.Process:
-    [found] = [one for one in world.processes("engine") if DTYPES[variant] in one.cmdline()]
-    return found
+    [running] = [process for process in world.processes("engine") if DTYPES[variant] in process.cmdline()]
+    return running
 
 
 def test_an_idle_engine_that_dies_costs_no_cell_and_the_others_stay(world: Machine) -> None:
@@ -58,22 +58,22 @@ def test_an_idle_engine_that_dies_costs_no_cell_and_the_others_stay(world: Machi
     engine(world, order[0]).kill()  # its turn is over; it comes again in block 2
     assert world.end() in DONE, world.said
     assert f"{order[0]} is started anew at its turn" in world.said
-    found = records(run)
-    assert len(found) == 6
+    cells = records(run)
+    assert len(cells) == 6
     assert read_attempts(run) == {}
     for variant in DTYPES:
-        starts = [one.served.started_s for one in found if one.variant == variant]
+        starts = [cell.served.started_s for cell in cells if cell.variant == variant]
         assert len(set(starts)) == (2 if variant == order[0] else 1)
-        assert all(one.audit.residents_cpu_share is not None for one in found)
-    assert len({one.served.kv_cache_tokens for one in found}) == 1
-    anew = next(place for place, one in enumerate(found) if place and one.variant == order[0])
-    for one in found[anew:]:  # the others are no strangers on the board; from here on it lists all that run
-        occupancy = read_trace(run.cell(one.key), "occupancy")
+        assert all(cell.audit.residents_cpu_share is not None for cell in cells)
+    assert len({cell.served.kv_cache_tokens for cell in cells}) == 1
+    anew = next(place for place, cell in enumerate(cells) if place and cell.variant == order[0])
+    for cell in cells[anew:]:  # the others are no strangers on the board; from here on it lists all that run
+        occupancy = read_trace(run.cell(cell.key), "occupancy")
         assert set(occupancy.column("state").to_pylist()) == {"exclusive"}
     alone = records(RunDir(run.alone))  # the check: the baseline in both blocks, on one engine
-    assert [(one.variant, one.block) for one in alone] == [("bf16", 1), ("bf16", 2)]
-    assert len({one.served.started_s for one in alone}) == 1
-    assert {one.audit.residents_cpu_share for one in alone} == {None}
+    assert [(cell.variant, cell.block) for cell in alone] == [("bf16", 1), ("bf16", 2)]
+    assert len({cell.served.started_s for cell in alone}) == 1
+    assert {cell.audit.residents_cpu_share for cell in alone} == {None}
     assert 1.0 in pq.read_table(run.table("neighbours")).column("overlap").to_pylist()
     assert world.left_behind() == []
 
@@ -83,9 +83,9 @@ def test_where_nothing_tells_whether_engines_fit_each_is_started_for_its_turn(wo
     run = begin(world, blocks=1, alone="null")
     assert world.end() in DONE, world.said
     assert "engines do not stay loaded, and each is started for its turn" in world.said
-    found = records(run)
-    assert len({one.served.started_s for one in found}) == len(found) == 3
-    assert {one.audit.residents_cpu_share for one in found} == {None}
+    cells = records(run)
+    assert len({cell.served.started_s for cell in cells}) == len(cells) == 3
+    assert {cell.audit.residents_cpu_share for cell in cells} == {None}
 
 
 def test_engines_are_loaded_on_boards_that_are_as_they_were_found(world: Machine) -> None:

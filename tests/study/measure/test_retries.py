@@ -134,7 +134,7 @@ def test_causes_that_differ_and_cells_that_fail_alike_cost_no_other_cell(tmp_pat
     world = World(tmp_path, trouble)
     world.go(GROUPS)
     assert world.measured == [cell for cell in CELLS if cell not in (bad, odd)]
-    tries = {key: len(found) for key, found in read_attempts(world.run).items()}
+    tries = {key: len(attempts) for key, attempts in read_attempts(world.run).items()}
     assert tries == {bad.key: 2, odd.key: 3}
 
 

@@ -95,9 +95,13 @@ def test_the_cell_is_whole_passes_at_that_rate_with_its_joules_and_what_was_sear
         assert record.rate is not None
         assert roles.count("measured") % 24 == 0
         assert has_trace(folder, "power")
-        searched = [one for one in record.rate.windows if one.folder != "."]
-        assert [one.folder for one in searched] == [f"search/w{n:02d}" for n in range(1, len(searched) + 1)]
-        assert not any(has_trace(folder / one.folder, "power") for one in searched if not one.confirms)
+        searched = [window for window in record.rate.windows if window.folder != "."]
+        assert [window.folder for window in searched] == [
+            f"search/w{n:02d}" for n in range(1, len(searched) + 1)
+        ]
+        assert not any(
+            has_trace(folder / window.folder, "power") for window in searched if not window.confirms
+        )
         assert (record.rate.confirmed, record.rate.windows[-1].folder) == (True, ".")
     for name in TRUE:
         point = results.point(Condition(MODEL, name, "find-rate"))
@@ -118,8 +122,8 @@ def test_rates_and_joules_of_a_good_request_are_compared_by_block_with_intervals
 
 def test_variants_meet_the_same_prompts_at_the_same_gaps_scaled_by_their_rates(study: VirtualStudy) -> None:
     def drawn(variant: str, block: int) -> tuple[list[float], list[str]]:
-        own = (spec for cell, spec in study.specs if (cell.variant, cell.key.block) == (variant, block))
-        spec = next(one for one in own if isinstance(one.amount, Passes))
+        specs = (spec for cell, spec in study.specs if (cell.variant, cell.key.block) == (variant, block))
+        spec = next(spec for spec in specs if isinstance(spec.amount, Passes))
         assert isinstance(spec.load, Open)
         items = list(planned(spec))
         services = [(due_ns or 0) * 1e-9 * (spec.load.qps or 0.0) for due_ns, _ in items]
@@ -136,7 +140,7 @@ def test_the_answer_names_rates_joules_and_what_they_are_over_the_baseline(
     opened: OpenedRun, results: Results
 ) -> None:
     [first, second] = next(
-        one.sentences for one in answers_in(opened, results, MODEL) if one.question == RATES
+        answer.sentences for answer in answers_in(opened, results, MODEL) if answer.question == RATES
     )
     assert first.startswith("bf16 under find-rate: ")
     assert "requests/s within end-to-end latency up to 300 ms" in first
@@ -149,7 +153,7 @@ def test_the_answer_names_rates_joules_and_what_they_are_over_the_baseline(
 
 
 def test_verify_judges_every_window_anew(study: VirtualStudy) -> None:
-    kinds = {one.kind for one in verify(study.run).findings}
+    kinds = {finding.kind for finding in verify(study.run).findings}
     assert kinds <= {"not_graded", "not_checked", "report_differs"}
     key = study.cells[0].key
     folder = study.run.cell(key)
@@ -160,13 +164,13 @@ def test_verify_judges_every_window_anew(study: VirtualStudy) -> None:
     told = record.model_copy(
         update={"rate": record.rate.model_copy(update={"windows": windows, "rate": 4.0})}
     )
-    [window, answer] = [one.what for one in search_findings(key, folder, told)]
+    [window, answer] = [finding.what for finding in search_findings(key, folder, told)]
     assert window.startswith("window 2 of the search (search/w02): cell.json says holds")
     assert answer == "cell.json says that 4 requests/s hold, and no window of the search says so"
     trace = folder / "search" / "w03" / "requests.parquet"
     kept = trace.read_bytes()
     rewrite(trace, lambda table: table.slice(1))
-    [window] = [one.what for one in search_findings(key, folder, record)]
+    [window] = [finding.what for finding in search_findings(key, folder, record)]
     trace.write_bytes(kept)
     assert window.endswith("(search/w03): its requests.parquet is not the file that was judged")
 
@@ -181,7 +185,9 @@ def test_where_no_rate_holds_that_is_the_result_and_nothing_else_of_the_cell_is_
     assert not joules["valid"]
     assert "no_rate_holds" in joules["reasons"]
     opened = open_run(run)
-    answers = {one.question: one.sentences for one in answers_in(opened, read_results(opened), MODEL)}
+    answers = {
+        answer.question: answer.sentences for answer in answers_in(opened, read_results(opened), MODEL)
+    }
     assert answers[RATES] == ("bf16 under find-rate: no rate keeps TTFT up to 100 ms",)
 
 
@@ -208,7 +214,9 @@ def test_where_the_highest_rate_that_is_allowed_holds_its_joules_count_and_the_r
     assert joules["valid"]
     assert joules["value"] == pytest.approx(BUSY_W / 8, rel=0.2)
     opened = open_run(run)
-    [answer] = [one for one in answers_in(opened, read_results(opened), MODEL) if one.question == RATES]
+    [answer] = [
+        answer for answer in answers_in(opened, read_results(opened), MODEL) if answer.question == RATES
+    ]
     assert (
         "at least 8.00 requests/s keep end-to-end latency up to 300 ms: no rate failed" in answer.sentences[0]
     )
@@ -251,7 +259,7 @@ def test_a_search_that_was_ended_counts_for_nothing_and_begins_anew(
     assert record.rate is not None
     assert len(ended.specs) == 4 + len(record.rate.windows)
     folders = {path.name for path in (ended.run.cell(cell.key) / "search").iterdir()}
-    assert folders == {Path(one.folder).name for one in record.rate.windows} - {""}
+    assert folders == {Path(window.folder).name for window in record.rate.windows} - {""}
 
 
 def test_rates_of_two_runs_are_compared_where_arrivals_are_alike_and_within_the_same_bounds(
@@ -266,14 +274,14 @@ def test_rates_of_two_runs_are_compared_where_arrivals_are_alike_and_within_the_
             ("capped", "bf16", {"max_in_flight": 64}),
         )
     )
-    found = compare([first, better, *others])
-    [difference, *_] = found.of("rate_found")
+    comparison = compare([first, better, *others])
+    [difference, *_] = comparison.of("rate_found")
     assert difference.load == "find-rate"
     assert difference.estimate.ratio == pytest.approx(RATIO, rel=0.3)
-    answers = answers_in(open_run(first), found.results[0], MODEL)
-    [answer] = [one.sentences[0] for one in answers if one.question == RATES]
+    answers = answers_in(open_run(first), comparison.results[0], MODEL)
+    [answer] = [answer.sentences[0] for answer in answers if answer.question == RATES]
     assert "(95 %, of its search: " in answer  # of one block
-    alike, *unlike = found.others
+    alike, *unlike = comparison.others
     assert alike.asked == ()
-    for one in unlike:
-        assert [change.field for change in one.asked] == ["prompts.objective of find-rate"]
+    for run in unlike:
+        assert [change.field for change in run.asked] == ["prompts.objective of find-rate"]

@@ -66,11 +66,11 @@ def test_a_search_on_real_engines_ends_in_a_cell_that_verify_believes_or_says_wh
     assert done.returncode == INVALID, done.stderr  # no rate holds on one of them
     run = RunDir(tmp_path / "run")
     cells = {name: run.cell(CellKey("golden", name, "find-rate", 1)) for name in remote}
-    found = {name: read_cell(folder).rate for name, folder in cells.items()}
-    assert found["half"] is not None
-    assert (found["half"].kind, found["half"].rate, len(found["half"].windows)) == ("none", None, 1)
+    rates = {name: read_cell(folder).rate for name, folder in cells.items()}
+    assert rates["half"] is not None
+    assert (rates["half"].kind, rates["half"].rate, len(rates["half"].windows)) == ("none", None, 1)
     assert not has_trace(cells["half"], "power")
-    rate = found["steady"]
+    rate = rates["steady"]
     assert rate is not None
     assert rate.kind in ("at_least", "unknown")  # by how busy the machine is, its generator is late
     tried = {window.rate for window in rate.windows if window.rate is not None}
@@ -81,4 +81,4 @@ def test_a_search_on_real_engines_ends_in_a_cell_that_verify_believes_or_says_wh
         assert rate.rate <= 40.0
         assert rate.rate == 40.0 or len(tried) > 1, "lower only where windows at the most said nothing"
     assert "find-rate: no rate keeps TTFT up to 20.0 s" in done.stderr
-    assert {one.kind for one in verify(run).findings} == {"invalid_cell"}
+    assert {finding.kind for finding in verify(run).findings} == {"invalid_cell"}

@@ -12,7 +12,6 @@ from configs.recordings import Lengths
 from loadgen.answers.continuous_usage import FIELD
 from loadgen.planning.made_up import MadeUpText
 from loadgen.spec import COMMON_WORDS, Wording
-from server.build.tokenizer import fit_tokenizer
 from study.measure.wording import Count, counted_wording, with_wording, wording_words
 from tests.support.driving import SINGLE, make_spec
 from tests.support.server import Answer, Asked, TruthServer
@@ -62,6 +61,8 @@ def test_a_server_that_counts_nothing_is_said_to_have_checked_nothing() -> None:
 
 
 def test_prompts_made_of_the_words_of_a_small_vocabulary_have_their_lengths_to_the_token() -> None:
+    from server.build.tokenizer import fit_tokenizer  # imports transformers and torch
+
     corpus = [
         "the list of numbers is in the string and a value is for it to return " * 3,
         " as be at this by from",
@@ -95,9 +96,9 @@ def test_a_server_is_asked_as_the_load_asks_it(tmp_path: Path, endpoint: str) ->
     with TruthServer(told) as server:
         spec = make_spec(server.url, {"kind": "open", "trace": str(tmp_path / "day.csv")}, endpoint=endpoint)
         assert spec.continuous_usage
-        found = with_wording(spec, "sk-key").wording
+        wording = with_wording(spec, "sk-key").wording
         assert with_wording(make_spec(server.url, SINGLE), None).wording is None
-    assert found == Wording(words=COMMON_WORDS, overhead_tokens=MARKS + 1, counted="exactly")
+    assert wording == Wording(words=COMMON_WORDS, overhead_tokens=MARKS + 1, counted="exactly")
     assert len(server.asked) == 3
     assert {(asked.body["max_tokens"], asked.headers["authorization"]) for asked in server.asked} == {
         (1, "Bearer sk-key")

@@ -85,12 +85,13 @@ def test_engines_that_stay_loaded_have_every_variant_in_each_block_and_start_ane
     assert len(turns) == 4 * 2 * 5  # a turn a variant, model and block, each with all of its loads
     assert all(len({cell.key.block for cell in turn}) == 1 and len(turn) == 3 for turn in turns)
     models = [cell.model for cell in cells if cell.key.block <= 2]
-    assert len([1 for one, other in pairwise(models) if one != other]) == 1  # one model's engines at a time
+    # One model's engines at a time.
+    assert len([1 for model, other in pairwise(models) if model != other]) == 1
 
 
 def test_of_one_model_the_order_is_that_of_an_engine_start_in_each_block() -> None:
-    one = {"models": ["starcoder2-memorised"]}
-    resident, each = plan(**one, engine_restarts=RESIDENT), plan(**one)
+    memorised = {"models": ["starcoder2-memorised"]}
+    resident, each = plan(**memorised, engine_restarts=RESIDENT), plan(**memorised)
     assert [cell.key for cell in resident] == [cell.key for cell in each]
 
 

@@ -35,8 +35,8 @@ def test_shared_pins_nothing(demo: Study) -> None:
 
 
 def test_named_cpus_are_taken_as_they_are(demo: Study) -> None:
-    one = min(os.sched_getaffinity(0))
-    assert place(demo.model_copy(update={"cpus": Cpus(engine=(one,))})) == Placement((one,), None)
+    cpu = min(os.sched_getaffinity(0))
+    assert place(demo.model_copy(update={"cpus": Cpus(engine=(cpu,))})) == Placement((cpu,), None)
 
 
 def test_a_cpu_that_is_not_there_is_refused_before_anything_starts(demo: Study) -> None:

@@ -18,6 +18,7 @@ from configs.loader import HERE, STUDIES, dump_study, load_study
 from configs.schema import Study
 from server.build.foresight import known_model
 from study.executors.choice import executor_for
+from study.measure.study_run import StudyRun
 from study.plan.cells import PlannedCell, by_engine_start, plan_cells
 from study.plan.forecast import Forecast, Outlook, forecast, span_words
 from study.plan.rates import Hardware, boards_for, cpus_for
@@ -64,11 +65,11 @@ def test_time_is_that_of_the_cells_their_engine_starts_and_what_comes_before_and
 
 
 def test_energy_is_a_range_at_the_boards_limits_and_is_called_no_bound() -> None:
-    found = foretold([plan()], limits_w=[700.0, 300.0])
-    assert found.kwh is not None
-    assert found.kwh.low == pytest.approx(1000.0 * found.seconds.low / 3.6e6)
-    assert found.kwh.high == pytest.approx(1000.0 * found.seconds.high / 3.6e6)
-    words = "\n".join(found.lines())
+    told = foretold([plan()], limits_w=[700.0, 300.0])
+    assert told.kwh is not None
+    assert told.kwh.low == pytest.approx(1000.0 * told.seconds.low / 3.6e6)
+    assert told.kwh.high == pytest.approx(1000.0 * told.seconds.high / 3.6e6)
+    words = "\n".join(told.lines())
     assert "at most" not in words
     assert "1000 W" in words
     assert "no bound" in words
@@ -76,9 +77,9 @@ def test_energy_is_a_range_at_the_boards_limits_and_is_called_no_bound() -> None
 
 @pytest.mark.parametrize("limits_w", [[], [None], [700.0, None]])
 def test_energy_is_not_made_up_where_a_limit_is_not_known(limits_w: list[float | None]) -> None:
-    found = foretold([plan()], measured=3, given_up=1, limits_w=limits_w)
-    assert found.kwh is None
-    words = "\n".join(found.lines())
+    told = foretold([plan()], measured=3, given_up=1, limits_w=limits_w)
+    assert told.kwh is None
+    words = "\n".join(told.lines())
     assert "energy is not known" in words
     assert "kWh" not in words
     assert "3 measured already, 1 given up" in words
@@ -91,7 +92,7 @@ def test_units_side_by_side_take_as_long_as_the_last_of_them(tmp_path: Path) -> 
     on_three = foretold(units, at_once=3).parts["measuring"]
     assert on_three.high == pytest.approx(max(alone[0].high + alone[3].high, alone[1].high, alone[2].high))
     assert "with 3 at a time" in "\n".join(foretold(units, at_once=3).lines())
-    assert foretold(units, at_once=9).parts["measuring"].low == max(one.low for one in alone)
+    assert foretold(units, at_once=9).parts["measuring"].low == max(span.low for span in alone)
     run = RunDir(tmp_path)
     again = executor_for(BESIDE, run).again()
     assert len(again) == 4
@@ -108,8 +109,8 @@ def test_units_side_by_side_take_as_long_as_the_last_of_them(tmp_path: Path) -> 
 
 def test_ten_thousand_cells_are_planned_in_a_few_times_the_start_of_two_processes() -> None:
     begun_s = time.process_time()
-    found = foretold([plan(blocks=334)])
-    assert found.cells == 334 * 30
+    told = foretold([plan(blocks=334)])
+    assert told.cells == 334 * 30
     assert time.process_time() - begun_s < 6 * two_processes().cpu_s
 
 
@@ -137,7 +138,7 @@ def test_what_the_paper_took_lies_within_the_range(model: str, quantisation: str
     )  # fmt: skip
     tasks = (TASKS * 7)[:164]
     known = reckoner(study, tasks=tasks)
-    [cell] = [one for one in plan_cells(study, 164) if one.variant == variants[quantisation]]
+    [cell] = [planned for planned in plan_cells(study, 164) if planned.variant == variants[quantisation]]
     seconds = paper()[model, quantisation, tokens]
     assert known.cell(cell).low < seconds < known.cell(cell).high
     assert known.cell(cell).high < 4 * known.cell(cell).low
@@ -165,8 +166,8 @@ def test_the_demo_s_recorded_minutes_lie_within_the_range(tmp_path: Path) -> Non
     known = reckoner(study, cpus_for(1))
     cells = plan_cells(study, len(TASKS))
     dataset = load_dataset("starwatt-24")
-    found = forecast(outlook_of(study, RunDir(tmp_path), dataset, known, models, cells))
-    assert found.seconds.low < 10 * 60 < found.seconds.high < 60 * 60
+    told = forecast(outlook_of(StudyRun(study, RunDir(tmp_path), dataset, cells), known, models, cells))
+    assert told.seconds.low < 10 * 60 < told.seconds.high < 60 * 60
 
 
 DEMO_REQUESTS_PER_S = {
@@ -192,8 +193,8 @@ def test_the_demo_s_recorded_rates_lie_within_the_range(variant: str, load: str)
 def test_the_hours_that_the_paper_s_study_states_lie_within_the_range() -> None:
     study = load_study(STUDIES / "paper-formats.yaml")
     tasks = (TASKS * 7)[:164]
-    found = forecast(Outlook([plan_cells(study, len(tasks))], reckoner(study, tasks=tasks)))
-    assert found.seconds.low < 12 * 3600 < found.seconds.high
+    told = forecast(Outlook([plan_cells(study, len(tasks))], reckoner(study, tasks=tasks)))
+    assert told.seconds.low < 12 * 3600 < told.seconds.high
 
 
 def test_a_larger_model_a_slower_board_and_a_slower_engine_take_longer() -> None:

@@ -36,8 +36,8 @@ def recording(folder: Path, text: str, max_tokens: int = 64) -> Study:
 def test_a_table_says_each_tasks_length_and_the_run_keeps_what_was_forced(tmp_path: Path) -> None:
     study = recording(tmp_path, "# counted by hand\ntask_id,tokens\nT/0,7\nT/1,9\nT/2,60\n")
     run = RunDir(tmp_path / "run")
-    found = forced_lengths(run, study, ["T/0", "T/1"])
-    assert found == {"o--a": {"T/0": 7, "T/1": 9}, "o--b": {"T/0": 7, "T/1": 9}}
+    lengths = forced_lengths(run, study, ["T/0", "T/1"])
+    assert lengths == {"o--a": {"T/0": 7, "T/1": 9}, "o--b": {"T/0": 7, "T/1": 9}}
     (tmp_path / "lengths-in.csv").write_text("task_id,tokens\nT/0,1\nT/1,1\n")
     again = forced_lengths(run, study, ["T/0", "T/1"])
     assert again["o--b"] == {"T/0": 7, "T/1": 9}, "a resumed study forces what it forced before"
@@ -79,7 +79,7 @@ def test_a_finished_run_gives_its_baselines_lengths(tmp_path: Path) -> None:
     lengths = recorded_lengths(world.root, MODEL_NAME)
     study = load_study(world.run.study)
     key = next(
-        one for one in world.cell_keys() if (one.variant, one.load) == (study.baseline, "single-stream")
+        key for key in world.cell_keys() if (key.variant, key.load) == (study.baseline, "single-stream")
     )
     rows = read_trace(world.run.cell(key), "requests").to_pylist()
     measured = [row for row in rows if row["role"] == "measured"]

@@ -53,15 +53,15 @@ def test_a_study_of_own_prompts_is_measured_kept_reported_and_not_graded(tmp_pat
         run = RunDir(tmp_path / "run")
         (key,) = run.finished_cells()
         measured = [
-            one for one in read_trace(run.cell(key), "requests").to_pylist() if one["role"] == "measured"
+            row for row in read_trace(run.cell(key), "requests").to_pylist() if row["role"] == "measured"
         ]
-        assert {one["task_id"] for one in measured} == {f"own/{n}" for n in range(6)}
-        assert all(one["output_tokens"] == 3 + int(one["task_id"][4:]) % 3 for one in measured)
+        assert {row["task_id"] for row in measured} == {f"own/{n}" for n in range(6)}
+        assert all(row["output_tokens"] == 3 + int(row["task_id"][4:]) % 3 for row in measured)
         accuracy = pq.read_table(run.table("accuracy")).to_pylist()
-        assert {(one["graded"], one["reason"], one["base_passed"]) for one in accuracy} == {
+        assert {(row["graded"], row["reason"], row["base_passed"]) for row in accuracy} == {
             (False, "no_tests", None)
         }
-        rows = {one["metric"]: one for one in pq.read_table(run.table("cells")).to_pylist()}
+        rows = {row["metric"]: row for row in pq.read_table(run.table("cells")).to_pylist()}
         assert rows["pass_at_1_plus"]["value"] is None
         assert "no_tests" in rows["pass_at_1_plus"]["reasons"]
         assert "no_tests" not in rows["j_per_request"]["reasons"]
@@ -69,7 +69,7 @@ def test_a_study_of_own_prompts_is_measured_kept_reported_and_not_graded(tmp_pat
         manifest = json.loads(run.manifest.read_text())
         assert manifest["dataset"]["sha256"] == load_dataset(str(source)).sha256
         verified = json.loads(starwatt("verify", run.root, "--json").stdout)
-        assert {found["kind"] for found in verified["findings"]} <= {"invalid_cell"}
+        assert {finding["kind"] for finding in verified["findings"]} <= {"invalid_cell"}
         graded = starwatt("grade", run.root, "--json")
         assert graded.returncode == 0, graded.stderr
         assert "nothing is graded (no_tests)" in graded.stderr
@@ -92,7 +92,7 @@ def test_own_prompts_load_an_endpoint_and_are_kept(tmp_path: Path) -> None:
     assert done.returncode in (0, 3), done.stderr
     run = RunDir(tmp_path / "out")
     assert load_dataset(str(kept_prompts(run))).sha256 == load_dataset(str(source)).sha256
-    assert {one["reason"] for one in pq.read_table(run.table("accuracy")).to_pylist()} == {"no_tests"}
+    assert {row["reason"] for row in pq.read_table(run.table("accuracy")).to_pylist()} == {"no_tests"}
     wrong = starwatt(
         "load", *arguments, "--dataset", written(tmp_path, {"promt": "a"}), "--out", tmp_path / "wrong"
     )
@@ -130,5 +130,5 @@ def test_own_tests_grade_answers(tmp_path: Path) -> None:
     dataset = load_dataset(str(written(tmp_path, task)))
     answers = ("\n    return a + b\n", "\n    return abs(a) + abs(b)\n", "\n    return a\n")
     candidates = [Candidate(number, "own/0", answer) for number, answer in enumerate(answers)]
-    verdicts = [(one.base, one.plus) for one in grade(dataset, candidates)]
+    verdicts = [(graded.base, graded.plus) for graded in grade(dataset, candidates)]
     assert verdicts == [(True, True), (True, False), (False, False)]

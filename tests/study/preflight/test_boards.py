@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,16 @@ from server.engines import boards as of_engines
 from server.power.control.board import ControlError
 from server.power.control.hold import hold_boards
 from server.power.control.journal import note, noted, read
+from server.power.rapl import find_zones
 from starwatt_errors import LoadError, RunError
 from study.cli.app import app
 from study.doctor.boards import boards_here, line_of
 from study.doctor.environment import boards_as_found
 from study.executors.local import LocalExecutor
 from study.measure.board_control import held_boards
+from study.preflight import meters_here
 from study.preflight.boards import board_problems
+from study.preflight.meters_here import missing_devices
 from study.records.left_boards import put_back_what_was_left
 from tests.golden.nvml.world import NO_PERMISSION, NOT_SUPPORTED, GoldenBoards
 from tests.server.power.conftest import A, B, nvml, nvml_here, nvml_library  # noqa: F401 -- fixtures
@@ -48,9 +52,9 @@ def study(*settings: dict[str, Any], **changes: Any) -> Study:
     return Study.model_validate({**FIELDS, "board": settings, **changes})
 
 
-def said(one: Study, *, allowed: bool = True) -> list[tuple[str, str]]:
+def said(asked: Study, *, allowed: bool = True) -> list[tuple[str, str]]:
     """Field and words of every problem."""
-    problems = board_problems(one, RunDir(Path("runs/own")), LocalExecutor(one), allowed=allowed)
+    problems = board_problems(asked, RunDir(Path("runs/own")), LocalExecutor(asked), allowed=allowed)
     return [(".".join(map(str, problem.field)), problem.words) for problem in problems]
 
 
@@ -104,9 +108,9 @@ def left_set(boards: GoldenBoards) -> None:  # noqa: F811
     """As two killed processes leave it."""
     with hold_boards([A], Path("runs/killed")) as held:
         held.hold(study({"power_limit_w": 250}).board[0])
-        found = read(A)
-    assert found is not None
-    note(found)
+        noted = read(A)
+    assert noted is not None
+    note(noted)
     boards.set_limit(250.0)
 
 
@@ -145,10 +149,10 @@ def test_a_board_that_cannot_be_put_back_is_not_measured_on(boards: GoldenBoards
 def test_doctor_finds_a_board_that_was_left_set_and_says_how_to_put_it_back(boards: GoldenBoards) -> None:  # noqa: F811
     assert boards_as_found().state == "ok"
     left_set(boards)
-    found = boards_as_found()
-    assert found.state == "failed"
-    assert f"{A}) was set to 250 W by the study of" in found.detail
-    assert "starwatt board --restore" in found.remedy
+    finding = boards_as_found()
+    assert finding.state == "failed"
+    assert f"{A}) was set to 250 W by the study of" in finding.detail
+    assert "starwatt board --restore" in finding.remedy
 
 
 def test_what_a_board_does_not_tell_is_not_shown_as_a_value(boards: GoldenBoards) -> None:  # noqa: F811
@@ -186,19 +190,19 @@ def test_only_the_boards_of_this_slots_engine_are_set(
     number: int,
 ) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    one = study({"power_limit_w": 300})
-    with held_boards(one, RunDir(Path("runs/x"))) as held:
+    capped = study({"power_limit_w": 300})
+    with held_boards(capped, RunDir(Path("runs/x"))) as held:
         assert held is not None
-        held.hold(one.board[0])
+        held.hold(capped.board[0])
         assert [boards.limit_of(at)[0] for at in (number, 1 - number)] == [300.0, 700.0]
     assert as_found(boards)
 
 
 def test_all_boards_of_an_engine_in_several_parts_are_set(boards: GoldenBoards) -> None:  # noqa: F811
-    one = study({"power_limit_w": 300}, engine={"tensor_parallel": 2})
-    with held_boards(one, RunDir(Path("runs/x"))) as held:
+    capped = study({"power_limit_w": 300}, engine={"tensor_parallel": 2})
+    with held_boards(capped, RunDir(Path("runs/x"))) as held:
         assert held is not None
-        held.hold(one.board[0])
+        held.hold(capped.board[0])
         assert [boards.limit_of(at)[0] for at in (0, 1)] == [300.0, 300.0]
     assert as_found(boards)
 
@@ -213,7 +217,17 @@ def test_where_it_is_measured_what_cannot_be_set_is_refused_too(boards: GoldenBo
 
 def test_a_machine_without_boards_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    one = study({"power_limit_w": 300})
-    assert said(one) == [("board", "takes an NVIDIA board, and none is here")]
+    capped = study({"power_limit_w": 300})
+    assert said(capped) == [("board", "takes an NVIDIA board, and none is here")]
     with pytest.raises(ControlError, match="no NVIDIA board"):
-        held_boards(one, RunDir(Path("runs/x"))).__enter__()
+        held_boards(capped, RunDir(Path("runs/x"))).__enter__()
+
+
+def test_zones_of_rapl_that_a_container_hides_keep_no_study_from_naming_its_boards(
+    boards: GoldenBoards,  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "intel-rapl:0").symlink_to(tmp_path / "hidden")
+    monkeypatch.setattr(meters_here, "find_zones", partial(find_zones, tmp_path))
+    assert [problem.words for problem in missing_devices(study(meters={"gpus": [A]}))] == []

@@ -28,6 +28,7 @@ from starwatt_errors import BuildError, EngineError, MeterError, RunError, Starw
 from study.plan.cells import plan_cells
 from study.preflight import checks as preflight
 from study.preflight.room import asked, no_room
+from study.records.repeat import WantedStudy
 from study.run import forecast_study, run_study
 from traces.layout import RunDir
 
@@ -65,9 +66,9 @@ def write(folder: Path, **changes: Any) -> Path:
 def refusal(kind: type[StarwattError], file: Path, out: Path) -> str:
     """What ``--dry-run`` says and ``run`` says alike, neither of them writing anything."""
     with pytest.raises(kind) as planned:
-        forecast_study(file, out)
+        forecast_study(WantedStudy(file, out))
     with pytest.raises(kind) as tried:
-        run_study(file, out)
+        run_study(WantedStudy(file, out))
     assert str(planned.value) == str(tried.value)
     assert not out.exists()
     return str(tried.value)
@@ -177,7 +178,9 @@ def test_a_partition_that_slurm_does_not_know_is_refused_before_anything_is_buil
     monkeypatch.setenv("PATH", f"{commands}{os.pathsep}{os.environ['PATH']}")
     file = write(place, executor={"kind": "slurm", "partition": "long"})
     assert "executor: slurm: there is no partition long" in refusal(RunError, file, place / "out")
-    there = forecast_study(write(place, executor={"kind": "slurm", "partition": "gpu"}), place / "out")
+    there = forecast_study(
+        WantedStudy(write(place, executor={"kind": "slurm", "partition": "gpu"}), place / "out")
+    )
     assert there.cells == 2
 
 
@@ -227,11 +230,11 @@ def test_a_folder_that_holds_another_study_or_cannot_be_made_is_refused(place: P
     (out / "study.yaml").write_text(dump_study(with_controls(load_study(other))))
     for run in (forecast_study, run_study):
         with pytest.raises(UsageError, match=r"holds another study.*\n  seed: 7 there, 20 here"):
-            run(write(place), out)
+            run(WantedStudy(write(place), out))
         with pytest.raises(UsageError, match="cannot be made"):
-            run(write(place), place / "few.csv" / "out")
+            run(WantedStudy(write(place), place / "few.csv" / "out"))
         with pytest.raises(UsageError, match="is no folder"):
-            run(write(place), place / "few.csv")
+            run(WantedStudy(write(place), place / "few.csv"))
 
 
 def test_an_engine_elsewhere_is_asked_whether_it_is_there(
@@ -240,7 +243,7 @@ def test_an_engine_elsewhere_is_asked_whether_it_is_there(
     far = {"url": "http://127.0.0.1:9"}
     fields = {"baseline": "far", "variants": ["far"], "models": ["m"]}
     with pytest.raises(EngineError, match=r"study.yaml:\d+: remote.far: .*127.0.0.1:9: does not answer"):
-        forecast_study(write(place, **fields, remote={"far": far}), place / "out")
+        forecast_study(WantedStudy(write(place, **fields, remote={"far": far}), place / "out"))
     no_key = write(place, **fields, remote={"far": {**far, "key": {"env": "NOBODY_SET_THIS"}}})
     assert "remote.far.key: the environment variable NOBODY_SET_THIS" in refusal(
         UsageError, no_key, place / "out"
@@ -254,7 +257,7 @@ def test_a_study_that_is_measured_needs_none_of_what_measured_it(place: Path) ->
         run.cell(cell.key).mkdir(parents=True)
         (run.cell(cell.key) / "cell.json").touch()
     run.study.write_text(dump_study(study))
-    assert forecast_study(file, run.root).measured == 2
+    assert forecast_study(WantedStudy(file, run.root)).measured == 2
 
 
 Told = Callable[..., ModelInfo]
@@ -308,7 +311,9 @@ def test_what_is_to_be_downloaded_is_told_and_a_hub_that_does_not_answer_stops_r
         return told(id="o/starcoder2-3b", config={"model_type": "starcoder2"}, siblings=files)
 
     hub(here)
-    words = "\n".join(forecast_study(write(place, models=["o/starcoder2-3b"]), place / "out").lines())
+    words = "\n".join(
+        forecast_study(WantedStudy(write(place, models=["o/starcoder2-3b"]), place / "out")).lines()
+    )
     assert "to download: o/starcoder2-3b (12.0 GB)" in words
 
     def silent(*_: Any, **__: Any) -> ModelInfo:
@@ -316,9 +321,9 @@ def test_what_is_to_be_downloaded_is_told_and_a_hub_that_does_not_answer_stops_r
 
     hub(silent)
     file = write(place, models=["o/starcoder2-7b"])
-    assert any("no route" in line for line in forecast_study(file, place / "out").lines())
+    assert any("no route" in line for line in forecast_study(WantedStudy(file, place / "out")).lines())
     with pytest.raises(BuildError, match=r"models.0: o/starcoder2-7b is not in the hub's cache.*no route"):
-        run_study(file, place / "out")
+        run_study(WantedStudy(file, place / "out"))
 
 
 def test_a_download_that_broke_off_is_refused_only_where_the_hub_does_not_answer(
@@ -335,7 +340,9 @@ def test_a_download_that_broke_off_is_refused_only_where_the_hub_does_not_answer
     files = [{"rfilename": f"{n}.safetensors", "size": 6_000_000_000} for n in (1, 2)]
     hub(lambda *_, **__: told(id="o/broken-off", config={"model_type": "starcoder2"}, siblings=files))
     file = write(place, models=["o/broken-off"])
-    assert "to download: o/broken-off (12.0 GB)" in "\n".join(forecast_study(file, place / "out").lines())
+    assert "to download: o/broken-off (12.0 GB)" in "\n".join(
+        forecast_study(WantedStudy(file, place / "out")).lines()
+    )
 
     def silent(*_: Any, **__: Any) -> ModelInfo:
         raise httpx.ConnectError("no route")
@@ -377,11 +384,13 @@ def test_own_prompts_whose_solution_does_not_run_are_refused_by_their_lines(
     file = place / "prompts.jsonl"
     file.write_text("\n".join(map(json.dumps, prompts)) + "\n")
     with pytest.raises(UsageError) as refused:
-        forecast_study(write(place, prompts={"dataset": "./prompts.jsonl", "tasks": "all"}), place / "out")
+        forecast_study(
+            WantedStudy(write(place, prompts={"dataset": "./prompts.jsonl", "tasks": "all"}), place / "out")
+        )
     lines = str(refused.value).splitlines()
     assert [line.split("prompts.jsonl:")[1].split(":")[0] for line in lines] == ["2", "3", "4"]
     assert all("prompts.dataset: " in line for line in lines)
     assert "TypeError" in lines[0]
     file.write_text(json.dumps(prompts[0]) + "\n" + json.dumps(prompts[4]) + "\n")
     study = write(place, prompts={"dataset": "./prompts.jsonl", "tasks": "all"})
-    assert forecast_study(study, place / "out").cells == 2
+    assert forecast_study(WantedStudy(study, place / "out")).cells == 2

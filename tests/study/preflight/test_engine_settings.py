@@ -17,6 +17,7 @@ from starwatt_errors import StarwattError, UsageError
 from study.cli.init import Wanted, study_text
 from study.plan.engines import largest_engine, settings_of
 from study.preflight import checks
+from study.records.repeat import WantedStudy
 from study.run import forecast_study
 from tests.study.preflight.test_checks import BASE
 
@@ -60,7 +61,7 @@ def write(folder: Path, variants: list[str], **changes: Any) -> Path:
 
 def told(folder: Path, variants: list[str], **changes: Any) -> str:
     """What ``--dry-run`` says."""
-    return "\n".join(forecast_study(write(folder, variants, **changes), folder / "out").lines())
+    return "\n".join(forecast_study(WantedStudy(write(folder, variants, **changes), folder / "out")).lines())
 
 
 def test_a_dry_run_asks_the_parser_once_and_builds_one_checkpoint_for_all_settings(

@@ -33,9 +33,9 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 def left_s(shown: Display, capsys: pytest.CaptureFixture[str]) -> int:
     """What the line of the step that begins says, in seconds."""
     shown.title("a cell")
-    found = re.search(r"about (\d+) min (\d\d) s left", capsys.readouterr().err)
-    assert found is not None
-    return int(found[1]) * 60 + int(found[2])
+    told = re.search(r"about (\d+) min (\d\d) s left", capsys.readouterr().err)
+    assert told is not None
+    return int(told[1]) * 60 + int(told[2])
 
 
 @pytest.mark.parametrize(("estimate_s", "pace"), [(60.0, 1.0), (30.0, 2.0)])

@@ -16,11 +16,11 @@ from starwatt_errors import EngineError, UsageError
 from study.executors.local import LocalExecutor
 from study.executors.loop import measure_all
 from study.measure.engine_session import EngineSession
-from study.measure.order import Order
 from study.measure.retries import Measure
+from study.measure.study_run import StudyRun
 from study.plan.cells import PlannedCell
 from study.progress.exporter import Exporter
-from study.progress.live import Snapshot, Watching, look_at
+from study.progress.live import Snapshot, look_at, watching
 from study.run import _exported
 from tests.study.plan.test_cells import plan
 from tests.study.records.test_lock import study
@@ -95,7 +95,7 @@ def test_it_looks_again_and_again_and_ends_with_the_cell(tmp_path: Path) -> None
         if len(seen) == 2:
             twice.set()
 
-    with Watching(tmp_path, told):
+    with watching(tmp_path, told):
         assert twice.wait(PATIENCE_S)
     for writer in writers:
         writer.close()
@@ -134,11 +134,11 @@ def test_the_study_and_its_cell_are_exported() -> None:
         exporter.cell(KEY)
         board = ("GPU-a", "gpu", "nvml")
         exporter.saw(Snapshot(8, 2, 50.0, {board: 300.0}, 2.0, {board: 61.0}))
-        found = scraped(exporter)
-        assert found["starwatt_cell block=1 load=closed-8 model=starcoder2-3b study=s variant=bf16"] == 1
-        assert (found[power], found[heat]) == (300, 61)
-        assert found["starwatt_output_tokens_per_second load=closed-8 study=s variant=bf16"] == 50
-        lag = found["starwatt_dispatch_lag_p99_seconds load=closed-8 study=s variant=bf16"]
+        metrics = scraped(exporter)
+        assert metrics["starwatt_cell block=1 load=closed-8 model=starcoder2-3b study=s variant=bf16"] == 1
+        assert (metrics[power], metrics[heat]) == (300, 61)
+        assert metrics["starwatt_output_tokens_per_second load=closed-8 study=s variant=bf16"] == 50
+        lag = metrics["starwatt_dispatch_lag_p99_seconds load=closed-8 study=s variant=bf16"]
         assert lag == pytest.approx(0.002)
         exporter.cell(None)
         assert power not in scraped(exporter)
@@ -156,7 +156,7 @@ def test_a_cell_that_fails_is_shown_no_longer_and_counted_once_it_is_given_up(
 ) -> None:
     cells = plan(blocks=1)[:3]
     bad, run = cells[1], RunDir(tmp_path)
-    order = Order(study(), run, load_dataset("starwatt-24"), cells)
+    study_run = StudyRun(study(), run, load_dataset("starwatt-24"), cells)
     between: list[dict[str, float]] = []
 
     @contextmanager
@@ -176,12 +176,12 @@ def test_a_cell_that_fails_is_shown_no_longer_and_counted_once_it_is_given_up(
         yield measure
 
     monkeypatch.setattr(EngineSession, "open_engine", open_engine)
-    with _exported(order, 0) as found:
-        assert found is not None
-        exporter = found
-        measure_all(LocalExecutor(order.study), order, {}, (), exporter)
+    with _exported(study_run, 0) as made:
+        assert made is not None
+        exporter = made
+        measure_all(LocalExecutor(study_run.study), study_run, {}, (), exporter)
         between.append(scraped(exporter))
     state = "starwatt_cells state={} study=s".format
-    assert all(set(one) == {state("planned"), state("done"), state("failed")} for one in between)
-    assert [one[state("failed")] for one in between] == [0, 0, 0, 1, 1]
+    assert all(set(counts) == {state("planned"), state("done"), state("failed")} for counts in between)
+    assert [counts[state("failed")] for counts in between] == [0, 0, 0, 1, 1]
     assert between[-1][state("done")] == 2

@@ -42,7 +42,7 @@ def test_flags_that_do_not_go_together_are_refused_before_anything_is_asked(
 
 
 def test_flags_of_a_search_are_refused_without_one(tmp_path: Path) -> None:
-    load = [one for one in LOAD if one != "--find-rate"]
+    load = [flag for flag in LOAD if flag != "--find-rate"]
     done = CliRunner().invoke(app, [*load, "--qps", "5", "--slo-share", "0.9", "--out", str(tmp_path)])
     assert isinstance(done.exception, UsageError)
     assert str(done.exception) == "--slo-share goes with --find-rate"
@@ -85,7 +85,7 @@ def test_every_window_is_a_load_test_and_the_last_has_its_joules(tmp_path: Path)
     said = json.loads(done.stdout)
     assert done.returncode in (0, INVALID), done.stderr  # by how busy the machine is, its generator is late
     assert said["kind"] in ("at_least", "unknown")
-    assert {one["says"] for one in said["windows"]} <= {"holds", "nothing"}
+    assert {window["says"] for window in said["windows"]} <= {"holds", "nothing"}
     folders = sorted(folder.name for folder in out.iterdir() if folder.is_dir())
     assert folders[:2] == ["w01-single-stream", "w02-open-60-constant"]
     assert len(folders) == len(said["windows"]) + 1

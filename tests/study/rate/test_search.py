@@ -45,38 +45,41 @@ KNOWN = {
 @pytest.mark.parametrize("name", KNOWN)
 def test_the_interval_covers_the_known_highest_rate(name: str) -> None:
     server, bounds_ms, highest = KNOWN[name]
-    found = [World(server, bounds_ms, seed).search() for seed in SEEDS]
-    assert {one.answer.kind for one in found} == {"found"}
-    covered = [one.lo is not None and one.hi is not None and one.lo <= highest <= one.hi for one in found]
-    assert sum(covered) >= len(SEEDS) - 1, [(one.lo, one.hi) for one in found]
-    widths = [one.hi / one.lo for one in found if one.hi and one.lo]
+    results = [World(server, bounds_ms, seed).search() for seed in SEEDS]
+    assert {result.answer.kind for result in results} == {"found"}
+    covered = [
+        result.lo is not None and result.hi is not None and result.lo <= highest <= result.hi
+        for result in results
+    ]
+    assert sum(covered) >= len(SEEDS) - 1, [(result.lo, result.hi) for result in results]
+    widths = [result.hi / result.lo for result in results if result.hi and result.lo]
     assert np.median(widths) < 3  # an answer, and not "somewhere"
-    assert sum(one.answer.confirmed for one in found) >= 2 * len(SEEDS) / 3
+    assert sum(result.answer.confirmed for result in results) >= 2 * len(SEEDS) / 3
 
 
 def test_where_few_requests_were_quick_alone_by_chance_the_search_goes_down_until_a_rate_holds() -> None:
     lucky = 20  # of exponential services its first eight take a fifth of their mean in the median
     for service_s, bound_ms in ((SERVICE_S, 200.0), (0.05, 300.0)):
-        found = World(queueing(service_s, exponential=True), {"e2e": bound_ms}, lucky).search()
-        assert found.answer.kind == "found", found.answer
+        result = World(queueing(service_s, exponential=True), {"e2e": bound_ms}, lucky).search()
+        assert result.answer.kind == "found", result.answer
 
 
 def test_a_search_is_bounded_in_windows_and_time_and_confirms_what_it_answers() -> None:
     for seed in SEEDS:
         world = World(queueing(SERVICE_S, exponential=True), {"e2e": 200.0}, seed)
-        found = world.search(search_for_s=200.0)
-        assert len(found.windows) <= MOST_WINDOWS
+        result = world.search(search_for_s=200.0)
+        assert len(result.windows) <= MOST_WINDOWS
         assert world.seconds < 200 + 3 * 60  # the windows that were begun, and those that confirm
-        assert found.last is None or found.last.trial.confirms
+        assert result.last is None or result.last.trial.confirms
         blocks = [spec.block for spec in world.specs]
         assert len(set(blocks)) == len(blocks)  # a window that is repeated meets other arrivals
 
 
 def test_where_one_request_alone_is_too_slow_no_rate_holds_and_nothing_else_is_measured() -> None:
     world = World(steady(0.5), {"ttft": 100.0})
-    found = world.search()
-    assert (found.answer.kind, found.answer.rate, found.windows) == ("none", None, ())
-    assert "no rate holds 90 % of requests within ttft 100 ms" in in_words(found, wanted_of({"ttft": 100.0}))
+    result = world.search()
+    assert (result.answer.kind, result.answer.rate, result.windows) == ("none", None, ())
+    assert "no rate holds 90 % of requests within ttft 100 ms" in in_words(result, wanted_of({"ttft": 100.0}))
 
 
 def test_where_every_rate_fails_down_to_the_lowest_no_rate_holds() -> None:
@@ -84,41 +87,41 @@ def test_where_every_rate_fails_down_to_the_lowest_no_rate_holds() -> None:
         alone = np.diff(due_s, prepend=-1e9) > 1e3
         return Served(due_s + np.where(alone, 0.05, 0.5), due_s + np.where(alone, 0.05, 0.5))
 
-    found = World(crowd_fails, {"ttft": 100.0}).search()
-    assert found.answer.kind == "none"
-    assert found.answer.fails is not None
-    assert 0 < len(found.windows) < 10
+    result = World(crowd_fails, {"ttft": 100.0}).search()
+    assert result.answer.kind == "none"
+    assert result.answer.fails is not None
+    assert 0 < len(result.windows) < 10
 
 
 def test_where_the_generator_is_late_before_a_rate_fails_the_answer_is_at_least() -> None:
     world = World(steady(0.05), {"ttft": 100.0}, late=lambda rate, _: rate > 300)
-    found = world.search()
-    assert (found.answer.kind, found.hi, found.answer.confirmed) == ("at_least", None, True)
-    assert found.answer.rate is not None
-    assert 300 / 1.06 < found.answer.rate <= 300
-    said = in_words(found, wanted_of({"ttft": 100.0}))
+    result = world.search()
+    assert (result.answer.kind, result.hi, result.answer.confirmed) == ("at_least", None, True)
+    assert result.answer.rate is not None
+    assert 300 / 1.06 < result.answer.rate <= 300
+    said = in_words(result, wanted_of({"ttft": 100.0}))
     assert said.startswith("at least ")
     assert "the load generator was late" in said
 
 
 def test_no_rate_beyond_the_highest_is_asked_for() -> None:
     world = World(steady(0.05), {"ttft": 100.0})
-    found = world.search(most_qps=70.0)
-    assert (found.answer.kind, found.answer.rate) == ("at_least", 70.0)
-    assert max(one.trial.rate for one in found.windows) == 70.0
+    result = world.search(most_qps=70.0)
+    assert (result.answer.kind, result.answer.rate) == ("at_least", 70.0)
+    assert max(window.trial.rate for window in result.windows) == 70.0
 
 
 def test_windows_in_which_the_generator_was_late_are_repeated_and_say_nothing() -> None:
     server, bounds_ms, highest = KNOWN["queues"]
     for seed in SEEDS:
         world = World(server, bounds_ms, seed, late=lambda _, rng: bool(rng.random() < 0.1))
-        found = world.search(first_qps=40.0)
-        late = [k for k, one in enumerate(found.windows) if one.judgement.why == "generator_lagged"]
-        assert {found.windows[k].judgement.says for k in late} <= {"nothing"}
+        result = world.search(first_qps=40.0)
+        late = [k for k, window in enumerate(result.windows) if window.judgement.why == "generator_lagged"]
+        assert {result.windows[k].judgement.says for k in late} <= {"nothing"}
         if late:
-            assert found.windows[late[0] + 1].trial == found.windows[late[0]].trial
-        if found.lo is not None and found.hi is not None:
-            assert found.lo <= highest <= found.hi
+            assert result.windows[late[0] + 1].trial == result.windows[late[0]].trial
+        if result.lo is not None and result.hi is not None:
+            assert result.lo <= highest <= result.hi
 
 
 def test_ctrl_c_ends_a_search_with_what_it_knows() -> None:
@@ -129,10 +132,10 @@ def test_ctrl_c_ends_a_search_with_what_it_knows() -> None:
             return super().measure(spec, trial)
 
     server, bounds_ms, _ = KNOWN["queues"]
-    found = Interrupted(server, bounds_ms).search()
-    assert found.interrupted
-    assert found.answer.rate is not None
-    assert len(as_json(found, wanted_of(bounds_ms))["windows"]) == 7
+    result = Interrupted(server, bounds_ms).search()
+    assert result.interrupted
+    assert result.answer.rate is not None
+    assert len(as_json(result, wanted_of(bounds_ms))["windows"]) == 7
 
 
 def test_a_server_that_answers_nobody_is_told_of_in_its_words() -> None:

@@ -11,15 +11,20 @@ from configs.controls import with_controls
 from configs.datasets import load_dataset
 from configs.loader import load_study
 from configs.loads import Open
+from configs.schema import Study
 from server.build.store import Checkpoint
+from server.power.nvidia.library import NvmlError
 from starwatt_errors import UsageError
-from study.measure.order import Order
+from study.executors.local import LocalExecutor
+from study.measure.study_run import StudyRun
 from study.plan.arrivals import as_kept, keep_arrivals
 from study.plan.lengths import forced_lengths
 from study.records.lock import locked
 from study.records.manifest import build_manifest
 from study.records.repeat import Repeated, wanted_study
 from study.records.sessions import continued
+from tests.golden.nvml.world import MISMATCH, GoldenBoards
+from tests.server.power.conftest import nvml, nvml_here, nvml_library  # noqa: F401 -- fixtures
 from traces.atomic import write_json
 from traces.layout import RunDir
 
@@ -51,10 +56,10 @@ def study_file(tmp_path: Path) -> Path:
 
 
 def test_the_study_file_of_a_run_repeats_it_elsewhere(tmp_path: Path, study_file: Path) -> None:
-    first = Order.read(study_file, tmp_path / "run")
+    first = StudyRun.read(study_file, tmp_path / "run")
     with locked(first.run, first.study, study_file):
         pass
-    again = Order.read(first.run.study, tmp_path / "elsewhere" / "run")
+    again = StudyRun.read(first.run.study, tmp_path / "elsewhere" / "run")
     assert again.study == first.study
     assert again.cells == first.cells
     assert "bf16-eager" in again.study.variants
@@ -90,10 +95,35 @@ def test_the_manifest_says_what_a_repetition_needs_and_no_secret(
         assert part in manifest
 
 
+@pytest.mark.parametrize("meter", [None, "http://127.0.0.1:9"])
+def test_boards_of_a_machine_that_measures_none_of_its_own_may_fail_and_are_not_in_its_record(
+    study_file: Path,
+    nvml_here: GoldenBoards,  # noqa: F811
+    meter: str | None,
+) -> None:
+    read = load_study(study_file)
+    fields = {
+        "variants": ["far"],
+        "baseline": "far",
+        "remote": {"far": {"url": "http://far:1", "meter": meter}},
+    }
+    far = Study.model_validate(
+        {**read.model_dump(), **fields, "loads": [{"kind": "single_stream"}], "meters": {}}
+    )
+    dataset = load_dataset("starwatt-24")
+    nvml_here.strike("init", MISMATCH)
+    manifest = build_manifest(far, dataset, {})
+    assert (manifest["gpus"], manifest["meters"]["used"], manifest["sensor_calibration"]) == ([], [], None)
+    assert not LocalExecutor(far).site().boards
+    local = {"far": {"url": "http://far:1", "meter": "local"}}
+    with pytest.raises(NvmlError, match="version mismatch"):
+        build_manifest(Study.model_validate({**far.model_dump(), "remote": local}), dataset, {})
+
+
 def test_a_run_that_was_given_to_somebody_else_is_repeated_from_its_own_files(
     tmp_path: Path, study_file: Path
 ) -> None:
-    first = Order.read(study_file, tmp_path / "run")
+    first = StudyRun.read(study_file, tmp_path / "run")
     tasks = first.task_ids
     with locked(first.run, first.study, study_file):
         keep_arrivals(first.run, first.study)
@@ -104,7 +134,7 @@ def test_a_run_that_was_given_to_somebody_else_is_repeated_from_its_own_files(
     for name in ("offsets.csv", "lengths.csv", "study.yaml"):
         (tmp_path / name).unlink()
     repeated = Repeated.read(given.study)
-    again = Order.read(given.study, wanted_study(None, given.study, None).out)
+    again = StudyRun.read(given.study, wanted_study(None, given.study, None).out)
     assert again.run.root == Path("runs/provenance-again")
     assert [cell.key for cell in again.cells] == [cell.key for cell in first.cells]
     elsewhere = RunDir(tmp_path / "elsewhere")
@@ -114,19 +144,20 @@ def test_a_run_that_was_given_to_somebody_else_is_repeated_from_its_own_files(
     keep_arrivals(elsewhere, again.study)
     assert (elsewhere.root / "arrivals" / "open-trace-offsets" / "offsets.csv").is_file()
     with pytest.raises(UsageError, match="--out takes another folder"):
-        repeated.refuse(given)
+        wanted_study(None, given.study, given.root)
 
 
 def test_a_repetition_says_what_differs_and_is_refused_with_other_weights(
     tmp_path: Path, study_file: Path
 ) -> None:
-    order = Order.read(study_file, tmp_path / "run")
-    manifest = build_manifest(order.study, order.dataset, {})
-    with locked(order.run, order.study, study_file):
+    study_run = StudyRun.read(study_file, tmp_path / "run")
+    manifest = build_manifest(study_run.study, study_run.dataset, {})
+    with locked(study_run.run, study_run.study, study_file):
         write_json(
-            order.run.manifest, {**manifest, "models": {"m": {"digest": "1"}}, "packages": {"vllm": "0.1"}}
+            study_run.run.manifest,
+            {**manifest, "models": {"m": {"digest": "1"}}, "packages": {"vllm": "0.1"}},
         )
-    repeated = Repeated.read(order.run.study)
+    repeated = Repeated.read(study_run.run.study)
     same = repeated.compared({**manifest, "models": {"m": {"digest": "1"}}, "packages": {"vllm": "0.2"}})
     assert same["repeats"]["changed"] == ["packages.vllm: 0.1 there, 0.2 here"]
     with pytest.raises(UsageError, match=r"no repetition.*\n  models\.m\.digest: 1 there, 2 here"):
@@ -137,27 +168,27 @@ def test_a_repetition_says_what_differs_and_is_refused_with_other_weights(
 
 
 def test_arrival_times_that_were_changed_are_refused_on_a_resume(tmp_path: Path, study_file: Path) -> None:
-    order = Order.read(study_file, tmp_path / "run")
-    keep_arrivals(order.run, order.study)
+    study_run = StudyRun.read(study_file, tmp_path / "run")
+    keep_arrivals(study_run.run, study_run.study)
     (tmp_path / "offsets.csv").write_text("0.0\n0.5\n")
-    [load] = [one for one in order.study.loads if isinstance(one, Open)]
-    asked = as_kept(load, order.run)
+    [load] = [load for load in study_run.study.loads if isinstance(load, Open)]
+    asked = as_kept(load, study_run.run)
     assert isinstance(asked, Open)
     assert asked.slug == load.slug
     assert asked.trace is not None
     assert asked.trace.read_text() == "0.0\n0.4\n0.9\n", "an edit while it runs reaches no cell"
     with pytest.raises(UsageError, match="arrival times"):
-        keep_arrivals(order.run, order.study)
+        keep_arrivals(study_run.run, study_run.study)
 
 
 def test_a_repetition_with_other_arrival_times_is_refused(tmp_path: Path, study_file: Path) -> None:
-    order, again = Order.read(study_file, tmp_path / "run"), RunDir(tmp_path / "again")
-    keep_arrivals(order.run, order.study)
-    Repeated(order.run, {}).prepare(again)
-    keep_arrivals(again, order.study)
+    study_run, again = StudyRun.read(study_file, tmp_path / "run"), RunDir(tmp_path / "again")
+    keep_arrivals(study_run.run, study_run.study)
+    Repeated(study_run.run, {}).prepare(again)
+    keep_arrivals(again, study_run.study)
     (tmp_path / "offsets.csv").write_text("0.0\n0.5\n")
     with pytest.raises(UsageError, match="are not those of this run"):
-        keep_arrivals(again, order.study)
+        keep_arrivals(again, study_run.study)
 
 
 @pytest.mark.parametrize(("study", "repeat"), [(None, None), (Path("a"), Path("b"))])

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from starwatt_errors import UsageError
+from study.records.repeat import WantedStudy
 from study.records.sessions import continued, earlier_manifest, known_calibration
 from study.run import run_study
 from tests.golden.world import World
@@ -67,8 +68,8 @@ def test_other_weights_or_tasks_are_refused(part: str, value: Any, said: str) ->
 
 
 def test_sensors_are_calibrated_once_a_boot_driver_and_set_of_boards() -> None:
-    found = FIRST["sensor_calibration"]
-    assert known_calibration(FIRST["host"], FIRST["gpus"], FIRST) == found
+    calibration = FIRST["sensor_calibration"]
+    assert known_calibration(FIRST["host"], FIRST["gpus"], FIRST) == calibration
     assert known_calibration(FIRST["host"], FIRST["gpus"], None) is None
     assert known_calibration({"boot_id": "boot-2"}, FIRST["gpus"], FIRST) is None
     assert known_calibration(FIRST["host"], [{"uuid": "GPU-a", "driver": "590.2"}], FIRST) is None
@@ -89,11 +90,11 @@ def test_nodes_that_measured_the_last_cell_after_their_runner_was_killed_are_in_
     file.write_text(run.study.read_text())
     node = {"name": "n1", "gpus": [{"uuid": "GPU-n1"}], "sensor_calibration": {"devices": {"GPU-n1": {}}}}
     write_json(run.nodes / "n1-b1.json", node)
-    run_study(file, run.root)
+    run_study(WantedStudy(file, run.root))
     manifest = read_json(run.manifest)
     assert manifest["nodes"]["n1"]["gpus"] == ["GPU-n1"]
     assert [gpu["uuid"] for gpu in manifest["gpus"]] == ["GPU-n1"]
     assert "GPU-n1" in manifest["sensor_calibration"]["devices"]
     written = run.manifest.stat().st_mtime_ns
-    run_study(file, run.root)
+    run_study(WantedStudy(file, run.root))
     assert run.manifest.stat().st_mtime_ns == written, "nothing is new"

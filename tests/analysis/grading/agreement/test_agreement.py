@@ -35,12 +35,12 @@ BUNDLED = load_dataset("starwatt-24")
 def compared(dataset: Dataset, them: Compared = MUTANTS) -> list[tuple[str, Sample]]:
     """Everything on which evalplus' verdict is known."""
     known = recorded_verdicts(dataset, them)
-    return [one for one in them.programs(dataset) if digest(one[1]) in known]
+    return [program for program in them.programs(dataset) if digest(program[1]) in known]
 
 
 def some(dataset: Dataset, count: int, them: Compared = MUTANTS) -> list[tuple[str, Sample]]:
     """A seeded choice that leaves out the tasks that take long."""
-    light = [one for one in compared(dataset, them) if one[1].task_id not in HEAVY]
+    light = [program for program in compared(dataset, them) if program[1].task_id not in HEAVY]
     return random.Random(SEED).sample(light, count)  # noqa: S311
 
 
@@ -65,7 +65,7 @@ def test_what_evalplus_reports_for_find_zero_is_kept_beside_what_its_check_says(
 @pytest.mark.usefixtures("sandbox")
 def test_sixty_programs_get_the_verdict_that_evalplus_gave(humaneval: Dataset, answers_cache: Path) -> None:
     samples = some(humaneval, 60)
-    samples += [one for one in compared(humaneval) if one[1].task_id == FIND_ZERO]
+    samples += [program for program in compared(humaneval) if program[1].task_id == FIND_ZERO]
     assert differences(humaneval, samples, recorded_verdicts(humaneval), answers_cache) == []
 
 

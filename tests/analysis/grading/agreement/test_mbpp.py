@@ -122,14 +122,14 @@ def arguments_of(task: Task, inputs: tuple[list[Any], ...]) -> list[Any]:
 
 @pytest.mark.parametrize("task", KINDS, ids=lambda task: task.task_id)
 def test_arguments_reach_a_candidate_with_their_types(task: Task) -> None:
-    theirs = [list(one) for one in mbpp_deserialize_inputs(task.task_id, list(task.base_inputs))]
+    theirs = [list(given) for given in mbpp_deserialize_inputs(task.task_id, list(task.base_inputs))]
     assert repr(arguments_of(task, task.base_inputs)) == repr(theirs)
 
 
 def test_the_arguments_of_every_task_are_evalplus_own(mbpp: Dataset) -> None:
     for task in mbpp.tasks:
         for inputs in (task.base_inputs, task.plus_inputs[:20]):
-            theirs = [list(one) for one in mbpp_deserialize_inputs(task.task_id, list(inputs))]
+            theirs = [list(given) for given in mbpp_deserialize_inputs(task.task_id, list(inputs))]
             assert repr(arguments_of(task, inputs)) == repr(theirs), task.task_id
 
 
@@ -142,7 +142,7 @@ def test_what_is_too_long_to_be_sent_is_compared_by_its_digest(monkeypatch: pyte
 
     values: list[Any] = [[("a", n)] * 2 for n in range(9)]
     assert isinstance(sent(values), Digest)
-    assert sent(values) == sent([list(one) for one in values])
+    assert sent(values) == sent([list(value) for value in values])
     assert sent(values) != sent(tuple(values))
     assert sent(values) != sent([*values[:-1], [("a", 9)] * 2])
     assert sent([1, 2]) == [1, 2]
@@ -161,9 +161,9 @@ def test_samples_with_ids_of_mbpp_are_graded(tmp_path: Path) -> None:
     ]  # fmt: skip
     (tmp_path / "samples.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     plain = grade_samples(tmp_path / "samples.jsonl", dataset)
-    assert [one["plus"] for one in plain["grades"]] == [True, True, False, False]
+    assert [grade["plus"] for grade in plain["grades"]] == [True, True, False, False]
     cleaned = grade_samples(tmp_path / "samples.jsonl", dataset, sanitize=True)
-    assert [one["plus"] for one in cleaned["grades"]] == [True, True, True, False]
+    assert [grade["plus"] for grade in cleaned["grades"]] == [True, True, True, False]
 
 
 def test_the_file_of_evalplus_is_read_with_all_its_tasks(mbpp: Dataset) -> None:
@@ -175,21 +175,23 @@ def programs(dataset: Dataset) -> list[tuple[str, Sample]]:
     """Every canonical solution, and one of each task's five mutants, each with its kind."""
     generator = random.Random(SEED)  # noqa: S311
     wrong: dict[str, list[Mutant]] = {}
-    for one in mutants(dataset):
-        wrong.setdefault(one.task_id, []).append(one)
-    found = []
+    for changed in mutants(dataset):
+        wrong.setdefault(changed.task_id, []).append(changed)
+    differing = []
     for task in dataset.tasks:
-        found.append(("canonical", Sample(task.task_id, task.prompt + task.canonical_solution)))
+        differing.append(("canonical", Sample(task.task_id, task.prompt + task.canonical_solution)))
         mutant = generator.choice(wrong[task.task_id])
-        found.append((mutant.kind, Sample(task.task_id, mutant.solution)))
-    return found
+        differing.append((mutant.kind, Sample(task.task_id, mutant.solution)))
+    return differing
 
 
 def differences(
     dataset: Dataset, samples: list[Sample], theirs: list[Verdict], cache: Path
 ) -> list[tuple[str, Verdict, str]]:
     """Programs on which the two graders do not agree, base or base and plus."""
-    ours = judge_programs(dataset, [Program(one.task_id, one.solution) for one in samples], cache_dir=cache)
+    ours = judge_programs(
+        dataset, [Program(sample.task_id, sample.solution) for sample in samples], cache_dir=cache
+    )
     return [
         (one.solution, their, our.detail)
         for one, their, our in zip(samples, theirs, ours, strict=True)
@@ -205,8 +207,8 @@ def test_programs_for_mbpp_get_the_verdict_that_evalplus_gives(
     by_rule = special.AS_SETS | special.NOT_NONE
     by_rule |= {"are_equivalent", "sum_div", "surface_Area", "digit_distance_nums"}
     ends = [one for kind, one in programs(mbpp) if kind in ("canonical", "constant", "form")]
-    light = [one for one in ends if one.task_id not in HEAVY]
-    named = [one for one in light if mbpp.by_id[one.task_id].entry_point in by_rule]
+    light = [program for program in ends if program.task_id not in HEAVY]
+    named = [program for program in light if mbpp.by_id[program.task_id].entry_point in by_rule]
     samples = named + random.Random(SEED).sample(light, 24)  # noqa: S311
     theirs = checked(samples, mbpp_file)
     assert {("pass", "pass"), ("fail", "fail")} <= set(theirs)
@@ -231,4 +233,4 @@ def test_every_canonical_solution_and_a_mutant_of_each_get_the_verdict_that_eval
 def test_all_378_canonical_solutions_of_mbpp_pass(mbpp: Dataset, answers_cache: Path) -> None:
     right = [Program(task.task_id, task.prompt + task.canonical_solution) for task in mbpp.tasks]
     verdicts = judge_programs(mbpp, right, cache_dir=answers_cache)
-    assert [one.task_id for one, verdict in zip(right, verdicts, strict=True) if not verdict.plus] == []
+    assert [sample.task_id for sample, verdict in zip(right, verdicts, strict=True) if not verdict.plus] == []

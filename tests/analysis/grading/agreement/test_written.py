@@ -12,16 +12,18 @@ DATASET = load_dataset("starwatt-24")
 
 
 def test_there_are_four_of_each_task_and_the_same_every_time() -> None:
-    found = written(DATASET)
-    assert Counter(one.task_id for one in found) == {task.task_id: 4 for task in DATASET.tasks}
-    assert written(DATASET) == found
-    assert written(DATASET, seed=18) != found
+    candidates = written(DATASET)
+    assert Counter(candidate.task_id for candidate in candidates) == {
+        task.task_id: 4 for task in DATASET.tasks
+    }
+    assert written(DATASET) == candidates
+    assert written(DATASET, seed=18) != candidates
 
 
 def test_every_style_is_there_before_one_comes_again() -> None:
     tasks = tuple(task for _ in range(20) for task in DATASET.tasks)
-    found = written(Dataset("own", "0" * 64, tasks))
-    times = Counter(one.what for one in found)
+    candidates = written(Dataset("own", "0" * 64, tasks))
+    times = Counter(candidate.what for candidate in candidates)
     assert len(times) >= 190
     assert max(times.values()) - min(times.values()) <= 1
 
@@ -29,8 +31,10 @@ def test_every_style_is_there_before_one_comes_again() -> None:
 def test_a_style_has_the_names_of_the_task_in_it() -> None:
     prompt = "from typing import List\n\n\ndef f(x: List[int], y):\n"
     task = Task("t/0", prompt, "f", "    return x\n", ([[1], 2],), ([[1], 2],), 0.0)
-    found = {one.what: one.solution for one in written(Dataset("own", "0" * 64, (task,) * 50))}
-    assert found["imports: no imports"] == "\n\ndef f(x: List[int], y):\n    return x\n\n\n"
-    assert "def f(x: int | str | None, y: int | str | None)" in found["annotations: a union"]
-    assert ast.parse(found["form: class Solution and a function"])
-    assert not [solution for solution in found.values() if "ENTRY" in solution or "EACH(" in solution]
+    solutions = {
+        candidate.what: candidate.solution for candidate in written(Dataset("own", "0" * 64, (task,) * 50))
+    }
+    assert solutions["imports: no imports"] == "\n\ndef f(x: List[int], y):\n    return x\n\n\n"
+    assert "def f(x: int | str | None, y: int | str | None)" in solutions["annotations: a union"]
+    assert ast.parse(solutions["form: class Solution and a function"])
+    assert not [solution for solution in solutions.values() if "ENTRY" in solution or "EACH(" in solution]

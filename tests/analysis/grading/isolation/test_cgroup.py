@@ -59,13 +59,13 @@ def test_why_a_group_may_not_be_made_is_said(tmp_path: Path, monkeypatch: pytest
 @pytest.fixture
 def version_2(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Folders as version 2 of the kernel's interface shows them; this test's own group is /app.slice/shell.scope."""
-    own = tmp_path / "own"
-    own.write_text("0::/app.slice/shell.scope\n")
+    group = tmp_path / "own"
+    group.write_text("0::/app.slice/shell.scope\n")
     (tmp_path / "app.slice" / "shell.scope").mkdir(parents=True)
     (tmp_path / "cgroup.controllers").write_text("cpu memory pids\n")
     (tmp_path / "app.slice" / "cgroup.subtree_control").write_text("memory pids\n")
     monkeypatch.setattr("analysis.grading.isolation.cgroup._ROOT", tmp_path)
-    monkeypatch.setattr("analysis.grading.isolation.cgroup._OWN", own)
+    monkeypatch.setattr("analysis.grading.isolation.cgroup._OWN", group)
     return tmp_path / "app.slice"
 
 

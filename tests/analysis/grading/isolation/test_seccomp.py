@@ -47,9 +47,9 @@ def number(rule: Rule, machine: str) -> int | None:
 
 
 def numbered(name: str, machine: str) -> int:
-    found = next(number(rule, machine) for rule in RULES if rule.name == name)
-    assert found is not None
-    return found
+    rule_number = next(number(rule, machine) for rule in RULES if rule.name == name)
+    assert rule_number is not None
+    return rule_number
 
 
 @pytest.mark.parametrize("machine", MACHINES)
@@ -164,7 +164,7 @@ def everything(x):
 def test_honest_programs_do_what_they_did() -> None:
     frame = only_frame(Job(HONEST, "everything", b"[[5]]", (10.0,)))
     assert frame.is_value, frame
-    assert [float(one) for one in decode(frame.content)] == [30, 64, 9, 5, 4, 1, 0, 4096]
+    assert [float(value) for value in decode(frame.content)] == [30, 64, 9, 5, 4, 1, 0, 4096]
 
 
 TRIED = """

@@ -18,11 +18,11 @@ NF4, INT4 = BitsAndBytes(kind="bitsandbytes", bits=4), W4A16(kind="int4-w4a16")
 
 def of_the_first_layer(family: str) -> dict[str, list[str]]:
     """What is smoothed there, by the names within the layer."""
-    found = mappings_of(tiny(family), "awq")
-    assert found is not None
-    first = [one for one in found if ".0." in one.norm]
-    assert len(found) == 4 * len(first), "in every layer alike"
-    return {one.norm.split(".0.")[1]: [name.split(".0.")[1] for name in one.matrices] for one in first}
+    mappings = mappings_of(tiny(family), "awq")
+    assert mappings is not None
+    first = [fed for fed in mappings if ".0." in fed.norm]
+    assert len(mappings) == 4 * len(first), "in every layer alike"
+    return {fed.norm.split(".0.")[1]: [name.split(".0.")[1] for name in fed.matrices] for fed in first}
 
 
 def test_mappings_are_found_where_nobody_wrote_them_down() -> None:
@@ -40,7 +40,7 @@ def test_mappings_are_found_where_nobody_wrote_them_down() -> None:
 @pytest.mark.parametrize("family", ["llama", "qwen2", "starcoder2"])
 def test_what_is_found_of_families_with_written_mappings_is_what_is_written(family: str) -> None:
     found = {
-        one.norm.split(".0.")[1]: set(one.matrices) for one in fed_by_norms(tiny(family)) if ".0." in one.norm
+        fed.norm.split(".0.")[1]: set(fed.matrices) for fed in fed_by_norms(tiny(family)) if ".0." in fed.norm
     }
     path = "model.layers.0"
     assert found["input_layernorm"] == {f"{path}.self_attn.{name}_proj" for name in "qkv"}

@@ -77,9 +77,9 @@ def test_a_family_that_transformers_does_not_know_has_no_built_variants(tmp_path
     (tmp_path / "config.json").write_text(
         '{"model_type": "of_next_year", "architectures": ["NextForCausalLM"]}'
     )
-    found = find_against(tmp_path)
-    assert set(found) == {"layers", "bitsandbytes", "compressed"}
-    assert "is of no kind that transformers has" in found["layers"]
+    problems = find_against(tmp_path)
+    assert set(problems) == {"layers", "bitsandbytes", "compressed"}
+    assert "is of no kind that transformers has" in problems["layers"]
 
 
 def test_what_is_served_as_it_is_needs_nothing(tmp_path: Path) -> None:

@@ -74,9 +74,9 @@ def test_folders_below_are_looked_into_for_configurations_alone(tmp_path: Path) 
     ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
-    found = names_in(tmp_path)
-    assert found == ["model.safetensors", "checkpoint-5/config.json", "snapshots/a/config.json"]
-    assert weight_files([*found, "adapter_model.safetensors", "b/x.safetensors"]) == ["model.safetensors"]
+    names = names_in(tmp_path)
+    assert names == ["model.safetensors", "checkpoint-5/config.json", "snapshots/a/config.json"]
+    assert weight_files([*names, "adapter_model.safetensors", "b/x.safetensors"]) == ["model.safetensors"]
 
 
 @pytest.mark.parametrize("name", TOKENIZERS)

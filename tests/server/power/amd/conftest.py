@@ -66,7 +66,7 @@ def host(rocm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
 
     def forget() -> None:
         library._package.cache_clear()
-        for name in [one for one in sys.modules if one.partition(".")[0] == "amdsmi"]:
+        for name in [module for module in sys.modules if module.partition(".")[0] == "amdsmi"]:
             del sys.modules[name]
 
     forget()

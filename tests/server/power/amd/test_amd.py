@@ -81,7 +81,7 @@ def test_a_counter_that_comes_round_goes_on_and_one_that_begins_anew_goes_back(s
 def test_a_board_without_an_accumulator_has_no_joules() -> None:
     assert Accumulator().joules({}) is None
     assert Accumulator().joules({"energy_accumulator": 0, "counter_resolution": 15.3}) is None
-    assert [known(one) for one in ("N/A", _NONE_16, _NONE_32, True, 94)] == [None, None, None, None, 94.0]
+    assert [known(value) for value in ("N/A", _NONE_16, _NONE_32, True, 94)] == [None, None, None, None, 94.0]
 
 
 def test_partitions_of_a_board_are_read_once_and_a_die_without_power_is_left_out(host: Host) -> None:

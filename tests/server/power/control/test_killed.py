@@ -89,7 +89,7 @@ def blows(boards: GoldenBoards, count: int, seed: int) -> None:
         blow = rng.choice(BLOWS)
         setter.struck(blow)
         if blow == "both":  # nobody was left to do it: the next command does
-            assert {one.done for one in put_back_left()} <= {True}
+            assert {back.done for back in put_back_left()} <= {True}
         assert as_found(boards), (number, blow)
         assert noted() == []
 
@@ -107,8 +107,8 @@ def test_boards_are_as_they_were_after_each_of_a_hundred_blows(setting: GoldenBo
 
 def test_what_nobody_could_put_back_is_found_with_what_it_was(setting: GoldenBoards) -> None:
     Setter(1).struck("both")
-    assert [one.limit_w for one in left_behind()] == [700.0, 700.0]
-    assert all("runs/chaos" in one.words for one in left_behind())
+    assert [held.limit_w for held in left_behind()] == [700.0, 700.0]
+    assert all("runs/chaos" in held.words for held in left_behind())
 
 
 def test_a_killed_one_whose_reaper_may_not_set_boards_leaves_them_for_somebody_who_may(
@@ -119,7 +119,7 @@ def test_a_killed_one_whose_reaper_may_not_set_boards_leaves_them_for_somebody_w
     setter.struck("kill")
     assert len(left_behind()) == 2
     setting.mend()
-    assert [one.done for one in put_back_left()] == [True, True]
+    assert [back.done for back in put_back_left()] == [True, True]
     assert as_found(setting)
 
 

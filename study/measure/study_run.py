@@ -1,4 +1,4 @@
-"""A study file, read, and what it comes to in its run directory."""
+"""Read a study file, and what it comes to in its run directory."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from traces.layout import RunDir
 
 
 @dataclass(frozen=True)
-class Order:
-    """A study file, read, and what it comes to in its run directory."""
+class StudyRun:
+    """Hold a study file that was read, and what it comes to in its run directory."""
 
     study: Study
     run: RunDir
@@ -33,7 +33,7 @@ class Order:
     """The study's."""
 
     @classmethod
-    def read(cls, study_file: Path, out: Path | None, blocks: int | None = None) -> Order:
+    def read(cls, study_file: Path, out: Path | None, blocks: int | None = None) -> StudyRun:
         """Read a study, with ``blocks`` in place of its own; what this machine lacks is not looked at.
 
         Raises:
@@ -50,11 +50,11 @@ class Order:
         check_models(study_file, study)
         dataset = load_dataset(study.prompts.dataset)
         count = len(choose_tasks(dataset, study.prompts.tasks, study.seed))
-        order = cls(study, run, dataset, plan_cells(as_asked(study, run), count), file=study_file)
-        if order.unmeasured():
+        study_run = cls(study, run, dataset, plan_cells(as_asked(study, run), count), file=study_file)
+        if study_run.unmeasured():
             check_tasks(study_file, study, dataset)
-            check_lengths(study_file, study, run, order.task_ids)
-        return order
+            check_lengths(study_file, study, run, study_run.task_ids)
+        return study_run
 
     @property
     def tasks(self) -> tuple[Task, ...]:
@@ -76,6 +76,6 @@ class Order:
         return [cell for cell in self.cells if not self.run.is_measured(cell.key)]
 
     def todo(self) -> list[PlannedCell]:
-        """Of those, the ones that have not failed too often."""
+        """Return the cells that are missing and have not failed too often."""
         given_up = self.budget.given_up()
         return [cell for cell in self.unmeasured() if cell.key not in given_up]
