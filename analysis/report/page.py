@@ -21,7 +21,7 @@ from analysis.report.tables.rates import highest_rates_table
 from analysis.report.tables.settings import settings_table
 from analysis.report.words import excluded
 from analysis.report.words.gains import sensor_words
-from analysis.report.words.head import engines, head_of, length_words
+from analysis.report.words.head import engines, head_of, is_metered, length_words
 from analysis.results.answers import answer_between, answers_in
 from analysis.results.costs import Factors
 from analysis.results.headline import ESTIMATED, MEMORISED, headline_of, note_of
@@ -94,6 +94,7 @@ def _of_any_run(run: OpenedRun, results: Results, factors: Factors | None) -> di
         "estimated": results.estimated,
         "estimated_words": ESTIMATED,
         "pair": results.pair,
+        "metered": is_metered(run),
         "cells": len(cells),
         "costs": None if factors is None else costs_table(results, factors),
         **{name: [astuple(row) for row in remark(results)] for name, remark in remarks.items()},
@@ -111,6 +112,7 @@ def _model_section(run: OpenedRun, results: Results, model: str) -> dict[str, An
         "name": model,
         "memorised": model in results.memorised,
         "answers": answers,
+        "unanswered": excluded.unanswered_words(results, model),
         "heat": heat_table(results, model),
         "latency": sections.latency_table(results, model),
         "glossary": [

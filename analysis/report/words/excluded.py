@@ -61,6 +61,19 @@ def noted(results: Results) -> tuple[Remark, ...]:
     return _remarks(results, remarked, _NOTED)
 
 
+def unanswered_words(results: Results, model: str) -> str:
+    """Say why a model has no answer: it has a single variant and load, or joules of no two that go together."""
+    points = [point for point in results.points if point.model == model]
+    if len(points) == 1:
+        return "this run has a single variant and load, so there is nothing to set against each other"
+    known = sum(point.mean("j_per_request") is not None for point in points)
+    why = ", ".join(sorted({code for point in points for code in point.why(point.reasons)}))
+    return (
+        f"no two of its {len(points)} variants and loads have valid joules that could be set against each other "
+        f"({known} of them {'has' if known == 1 else 'have'} any{f'; reasons: {why}' if why else ''})"
+    )
+
+
 def _remarks(
     results: Results, remarked: Set[tuple[str, str]], words: Mapping[str, str]
 ) -> tuple[Remark, ...]:
