@@ -71,7 +71,7 @@ def _cell(point: Point, known: list[float], ratio: Contrast | None, passed: Cont
         passed="" if share is None else f"{share:.2f}" + (f", {change}" if change else ""),
         passed_between=change_between,
         shade=_shade(joules, known),
-        why="" if joules is not None else ", ".join(point.why(point.reasons)) or "no power",
+        why="" if joules is not None else ", ".join(point.why(["j_per_request"])) or "no power",
     )
 
 

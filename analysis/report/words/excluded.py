@@ -22,7 +22,7 @@ _NEVER_THERE = frozenset(
     {
         *UNGRADABLE, "sandbox_missing", "not_graded", "phase_not_identified", "none_in_slo", "phase_speculation",
         "none_solved", "not_positive", "no_idle", "tokens_unknown", "gain_unknown", "not_available",
-        "solution_unknown",
+        "solution_unknown", "lag_unknown", "chunks_unknown",
     }
 )  # fmt: skip
 """Codes of figures that could not be had at all: nothing that was measured is left out for their sake."""
