@@ -13,7 +13,8 @@ from analysis.opened import OpenedRun
 from analysis.report.figures.catalogue import drawings_of
 from analysis.report.pages.templates import rendered
 from analysis.report.tables.table import Doubted, TextTable
-from analysis.report.words.load import counted, head_words, imported_once, offered_words
+from analysis.report.words.load import Counted, counted, head_words, imported_once, offered_words
+from analysis.results.boards import bounds_words
 from analysis.results.points import Results
 from analysis.results.sentences import significant, with_bounds
 
@@ -32,6 +33,7 @@ _ENERGY = (
     "j_per_request", "j_per_request_idle", "j_per_request_net", "j_per_output_token", "wh_per_1000_requests",
     "power_mean_w", "power_idle_w", "energy_gross_j",
 )  # fmt: skip
+_GOOD_J = "j_per_request_in_slo"
 _FIGURES = ("power", "requests")
 _Figures = Mapping[str, Mapping[str, Any]]
 """Rows of ``tables/cells``, by metric."""
@@ -104,8 +106,22 @@ def _sentences(run: OpenedRun, figures: _Figures, *, estimated: bool) -> list[_S
             f"(medians); 99 of 100 within {value('ttft_p99_ms')} and {value('e2e_p99_ms')} ms"
         )
         said.append(_sentence(figures, words, "e2e_p50_ms"))
+    if run.context.slo_ms and of:
+        words = _good_words(figures, of, run.context.slo_ms, "estimated " * estimated)
+        said.append(_sentence(figures, words, "request_rate"))
     failed = of.failed if of else 0
     return [*said, _Sentence(f"{failed} request{'s' if failed != 1 else ''} failed")] if failed else said
+
+
+def _good_words(figures: _Figures, of: Counted, slo_ms: Mapping[str, float], kind: str) -> str:
+    """Say how many requests kept the bounds, and what goodput that is."""
+    bounds = bounds_words(slo_ms)
+    if of.good is None:
+        return f"How many requests kept {bounds} is not known: answers have no token counts (tokens_unknown)"
+    rate, completed = figures.get("request_rate"), figures["requests_completed"]["value"]
+    per_second = significant(None if rate is None else rate["value"] * of.good / completed)
+    cost = f", at {_value(figures, _GOOD_J)} {kind}J/request that kept them" if _GOOD_J in figures else ""
+    return f"{of.good} of {of.measured} kept {bounds}: {per_second} good requests/s{cost}"
 
 
 def _sentence(figures: _Figures, words: str, name: str) -> _Sentence:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -143,9 +144,13 @@ def significant(value: float | None, digits: int = 3) -> str:
 
 
 def with_bounds(value: float | None, lo: float | None, hi: float | None, *, level: str = "") -> str:
-    """Write ``3.4 (3.1 to 4.2)``, with ``level`` before the interval; the value alone where it has none."""
+    """Write ``3.4 (3.1 to 4.2)``, with ``level`` before the interval; the value alone without one, or of one point."""
     text = significant(value)
-    return text if lo is None or hi is None else f"{text} ({level}{significant(lo)} to {significant(hi)})"
+    return (
+        text
+        if lo is None or hi is None or math.isclose(lo, hi)
+        else f"{text} ({level}{significant(lo)} to {significant(hi)})"
+    )
 
 
 def mean_words(point: Point, name: str, *, level: str = "") -> str:

@@ -28,7 +28,6 @@ from analysis.results.sentences import significant
 from analysis.tables import analyze, read_table
 from tests.golden.engine import Load
 from tests.golden.world import LOADS, Sensor, World, write_rows
-from traces.atomic import read_json, write_json
 from traces.schemas import OCCUPANCY
 
 VOID = {"meta", "link", "br", "hr", "img"}
@@ -95,40 +94,6 @@ def test_every_figure_has_a_description_for_those_who_cannot_see_it(html: str) -
     ]
     for phase in ("idle", "warm-up", "window", "drain", "in flight"):
         assert f">{phase}</text>" in html
-
-
-def test_a_load_tests_page_is_about_a_load_test_and_shows_what_is_not_valid_marked(tmp_path: Path) -> None:
-    world = World(tmp_path / "run", variants=("bf16",), loads=LOADS[1:2], blocks=1).build()
-    world.run.study.unlink()
-    endpoint = {"url": "http://127.0.0.1:8000/v1", "model": "org/m"}
-    load = {"load": {"kind": "closed", "concurrency": 8}}
-    write_json(world.run.manifest, {**read_json(world.run.manifest), "endpoint": endpoint, "load": load})
-    text = write_report(world.run).read_text(encoding="utf-8")
-    page = Page(text)
-    for words in ("http://127.0.0.1:8000/v1", "8 requests in flight", "J/request", "Wh/1000 requests"):
-        assert words in text
-    assert [title for title in page.titles if "variant" in title] == []
-    assert "variant" not in " ".join(page.captions)
-    assert "Not valid" not in text
-    assert "<s>" not in text
-    joules = next(
-        row["value"] for row in read_table(world.run, "cells").to_pylist() if row["metric"] == "j_per_request"
-    )
-    assert significant(joules) in text
-
-    cell = world.run.cell(world.cell_keys()[0])
-    requests = pq.read_table(cell / "requests.parquet")
-    place = requests.column_names.index("cached_tokens")
-    cached = pa.array([5] * requests.num_rows, requests.schema.field(place).type)
-    pq.write_table(
-        requests.set_column(place, requests.schema.field(place), cached), cell / "requests.parquet"
-    )
-    analyze(world.run)
-    text = write_report(world.run).read_text(encoding="utf-8")
-    assert "Not valid as it stands." in text
-    assert "<code>prefix_cache_hit</code>" in text
-    assert re.search(rf"<s>{significant(joules)} \S* ?.*J/request, .*</s>: not to be believed", text)
-    assert f"<s><span>{significant(joules)} " in text
 
 
 def test_what_nothing_beats_on_both_is_the_front() -> None:
