@@ -12,11 +12,11 @@ from analysis.metrics import metric
 from analysis.opened import OpenedRun
 from analysis.report.figures.catalogue import drawings_of
 from analysis.report.pages.templates import rendered
-from analysis.report.tables.table import Doubted, TextTable
+from analysis.report.tables.table import TextTable
 from analysis.report.words.load import Counted, counted, head_words, imported_once, offered_words
 from analysis.results.boards import bounds_words
 from analysis.results.points import Results
-from analysis.results.sentences import significant, with_bounds
+from analysis.results.sentences import Doubted, significant, with_bounds
 
 _SECTIONS = (
     ("answer", "The answer"),

@@ -15,6 +15,12 @@ _FACTOR = 2.0
 """From so many times on a change is no percentage that anyone pictures."""
 
 
+class Doubted(str):
+    """Hold a figure that is not valid: pages cross it out."""
+
+    __slots__ = ()
+
+
 def effect_words(
     row: Figures,
     visible: Figures | None = None,

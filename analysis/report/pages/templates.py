@@ -9,7 +9,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from analysis.report.tables.table import Doubted
+from analysis.results.sentences import Doubted
 
 _HERE = Path(__file__).resolve().parent
 _WITH_INTERVAL = re.compile("([^ ]+) (\\([^ ]+ to [^ ]+\\))")

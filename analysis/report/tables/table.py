@@ -18,12 +18,6 @@ VARIANT: tuple[str, Callable[[Point | Contrast], str]] = ("variant", lambda side
 LOAD: tuple[str, Callable[[Point | Contrast], str]] = ("load", lambda side: side.load)
 
 
-class Doubted(str):
-    """Hold a figure that is not valid: pages cross it out."""
-
-    __slots__ = ()
-
-
 @dataclass(frozen=True)
 class TextTable:
     """Header and rows of text; the first ``labels`` columns are words, the others figures."""
