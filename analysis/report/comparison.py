@@ -39,7 +39,7 @@ def write_comparison(comparison: Comparison, path: Path) -> Path:
     """Write the page and return its path; one file that asks no network."""
     note = f" ({ESTIMATED})" if comparison.estimated else ""
     codes = sorted({code for difference in comparison.differences for code in difference.estimate.reasons})
-    explained, drawing = EXPLANATIONS | REASONS, _drawing(comparison, note)
+    explained, drawing = EXPLANATIONS | REASONS, drawing_of(comparison, note)
     text = rendered(
         "comparison.html.j2",
         title=" beside ".join(comparison.names),
@@ -179,7 +179,7 @@ def _other(other: Beside) -> dict[str, Any]:
     }
 
 
-def _drawing(comparison: Comparison, note: str) -> Drawing | None:
+def drawing_of(comparison: Comparison, note: str) -> Drawing | None:
     """Return a row a variant and load, a mark a run: the ratio of J/request with its interval."""
     shown = [
         difference for difference in comparison.of("j_per_request") if difference.estimate.ratio is not None
@@ -213,8 +213,17 @@ def _drawing(comparison: Comparison, note: str) -> Drawing | None:
         name="comparison",
         title=f"J/request over {first}{note}",
         description=f"Dot plot of the ratio of joules per request to {first}{note}: {words}.",
-        caption="Left of the line costs less than in the first run. Bars are 95 % intervals, one by one. There is none "
-        "below three blocks, nor where all blocks of a variant had one engine start or an engine that others started.",
+        caption=f"Left of the line costs less than in the first run. {_bars_words(shown)}",
         height=rows_height(len(sides), len(others)),
         paint=paint,
     )
+
+
+def _bars_words(shown: Sequence[Difference]) -> str:
+    """Say what the bars are, where there are any, and why others have none."""
+    known = [difference.estimate.lo is not None for difference in shown]
+    if all(known):
+        return "Bars are 95 % intervals, one by one."
+    bars = "Bars are 95 % intervals, one by one. There is none" if any(known) else "There is no interval"
+    engines = "where all blocks of a variant had one engine start or an engine that others started"
+    return f"{bars} below three blocks, nor {engines}."

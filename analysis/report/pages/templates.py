@@ -21,12 +21,12 @@ def rendered(name: str, **told: Any) -> str:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_HERE), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters["figure"] = _figure
+    environment.filters["figure"] = figure
     style, script = ((_HERE / file).read_text(encoding="utf-8") for file in ("style.css", "sort.js"))
     return environment.get_template(name).render(style=style, script=script, **told)
 
 
-def _figure(text: str) -> str | Markup:
+def figure(text: str) -> str | Markup:
     """Put a figure's interval below it, so that columns are narrow; cross it out where it is not valid."""
     match = _WITH_INTERVAL.fullmatch(text)
     shown: str | Markup = text

@@ -105,7 +105,7 @@ _ACCURACY: Columns[Contrast] = (
     *each_of([f"{_PASSED}_p", f"{_PASSED}_p_holm", f"{_PASSED}_p_mcnemar"], _p),
     ("smallest to be seen", lambda contrast: significant(contrast.value(f"{_PASSED}_smallest_visible"), 2)),
     *each_of(["flips_between_loads", "flips_between_repeats", "flips_between_repeats_single"], _percent),
-    ("reasons", lambda contrast: contrast.why(_PASSED)),
+    ("reasons", lambda contrast: contrast.why(_PASSED, f"{_PASSED}_p_mcnemar")),
 )
 _COSTS = (
     "phase_step_j",

@@ -193,7 +193,7 @@ def test_one_engine_start_gives_no_interval_over_blocks(tmp_path: Path) -> None:
     world = World(tmp_path / "run", variants=("bf16", "int8-bnb"), engine_restarts="once").build()
     text = write_report(world.run).read_text(encoding="utf-8")
     assert "Bars are 95 %" not in text
-    assert text.count("There are no intervals over blocks: each variant had one engine start.") == 4
+    assert text.count("The figure has no intervals over blocks (one engine start each); ratios") == 4
     assert all(point.interval("j_per_request") is None for point in read_results(OpenedRun(world.run)).points)
 
 
