@@ -45,6 +45,7 @@ class ExternalLog(StrictModel):
         "nvidia-dmon",
         "dcgmi-dmon",
         "ipmitool-dcmi",
+        "ipmi-dcmi",
         "ear",
         "influxdb",
         "home-assistant",

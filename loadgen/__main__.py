@@ -15,15 +15,17 @@ import signal
 import sys
 from pathlib import Path
 
-import uvloop
+from traces.lean import importing_what_stays, keep_pandas_out
 
-from loadgen.clients.addresses import raise_descriptor_limit
-from loadgen.crew import Alone, Crew, OneOfSeveral
-from loadgen.replay import Replay
-from loadgen.result import RESULTS, LoadResult
-from loadgen.spec import LoadSpec
-from starwatt_errors import StarwattError
-from traces.lean import keep_pandas_out
+with importing_what_stays():
+    import uvloop
+
+    from loadgen.clients.addresses import raise_descriptor_limit
+    from loadgen.crew import Alone, Crew, OneOfSeveral
+    from loadgen.replay import Replay
+    from loadgen.result import RESULTS, LoadResult
+    from loadgen.spec import LoadSpec
+    from starwatt_errors import StarwattError
 
 
 def main() -> int:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from analysis.compare.gains import GainsBeside
-from analysis.keys import MeterKey
+from analysis.keys import Condition, MeterKey
 from analysis.opened import OpenedRun
 from configs.differences import Change, changes
 from configs.loader import LENGTHS, kept_trace
@@ -39,6 +39,31 @@ def asked_otherwise(
         cpus = [_processor(run) for run in (first, second)]
         differing += [Change("processor", *cpus)] if None not in cpus and cpus[0] != cpus[1] else []
     return tuple(differing)
+
+
+def tasks_between(names: tuple[str, str], first: OpenedRun, second: OpenedRun) -> str:
+    """Say where two runs answered other tasks under one variant and load, of the case that differs most; else nothing.
+
+    One of N requests and one of M over the same data set do, and joules of other tasks are other joules.
+    """
+    mine, theirs = (_answered(run) for run in (first, second))
+    both = {side: mine[side] & theirs[side] for side in mine.keys() & theirs.keys()}
+    differ = {side: max(len(mine[side]), len(theirs[side])) - len(both[side]) for side in sorted(both)}
+    if not any(differ.values()):
+        return ""
+    side = max(differ, key=differ.__getitem__)
+    return (
+        f"{names[1]} answered {len(theirs[side])} tasks of {side.variant} under {side.load}, {names[0]} "
+        f"{len(mine[side])}, and both {len(both[side])} of these: what tasks differ by is in the ratios"
+    )
+
+
+def _answered(run: OpenedRun) -> dict[Condition, frozenset[str]]:
+    """Find which tasks were answered, by condition."""
+    tasks: dict[Condition, set[str]] = {}
+    for row in run.rows("accuracy"):
+        tasks.setdefault(Condition.of(row), set()).add(row["task_id"])
+    return {side: frozenset(found) for side, found in tasks.items()}
 
 
 def _asked(run: OpenedRun) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from analysis.accuracy.score_interval import score_interval
-from analysis.compare.asked import asked_otherwise
+from analysis.compare.asked import asked_otherwise, tasks_between
 from analysis.compare.gains import GainsBeside, gains_beside
 from analysis.contrasts.starts import StartOf, by_start, pairs_by_start
 from analysis.contrasts.statistics import RatioEstimate, no_ratio, paired_ratio, unpaired_ratio
@@ -81,6 +81,7 @@ class Beside:
     tasks: str  # of which tasks pass@1 is compared; empty: it is not
     gains: GainsBeside | None  # of what was measured; None: no joules are compared, or they are modelled
     asked: tuple[Change, ...] = ()  # what differs in prompts, lengths, tasks and boards: no headline then
+    other_tasks: str = ""  # where they were asked of the same data, and answered other tasks of it: in words
 
 
 @dataclass(frozen=True)
@@ -247,17 +248,31 @@ def _beside(
     of_passed = (difference.estimate for difference in differences if difference.metric == PASSED)
     tasks = [estimate.blocks for estimate in of_passed if estimate.blocks]
     gains = gains_beside((reference.context, run.context), (reference.results, run.results), meter)
+    asked = asked_otherwise(reference.opened, run.opened, gains, meter)
     return Beside(
         run.name,
         paired=paired,
         missing=tuple(side for side in sides[0] if side not in sides[1]),
         added=tuple(side for side in sides[1] if side not in sides[0]),
-        study=tuple(changes(reference.study, run.study)),
+        study=_study_changes(reference, run),
         machine=tuple(change for change in machine if not _says_nothing(change)),
         tasks=run.results.task_set.words(min(tasks)) if tasks else "",
         gains=gains,
-        asked=asked_otherwise(reference.opened, run.opened, gains, meter),
+        asked=asked,
+        other_tasks=_other_tasks(reference, run, asked),
     )
+
+
+def _study_changes(reference: _Run, run: _Run) -> tuple[Change, ...]:
+    """List what differs between two studies; nothing where one of them is not known."""
+    return tuple(changes(reference.study, run.study)) if reference.study and run.study else ()
+
+
+def _other_tasks(reference: _Run, run: _Run, asked: Sequence[Change]) -> str:
+    """Say where they answered other tasks, unless they were asked otherwise, which is said."""
+    if any(change.field.startswith("prompts") for change in asked):
+        return ""
+    return tasks_between((reference.name, run.name), reference.opened, run.opened)
 
 
 def _says_nothing(change: Change) -> bool:

@@ -52,7 +52,10 @@ def write_comparison(comparison: Comparison, path: Path) -> Path:
         links=[section for section in _SECTIONS if drawing or section[0] != "figures"],
         asked=asked_lines(comparison),
         lines=answer_lines(comparison),
-        gains=gain_lines(comparison),
+        gains=[
+            *gain_lines(comparison),
+            *(f"{other.other_tasks}." for other in comparison.others if other.other_tasks),
+        ],
         drawing=drawing,
         tables=[
             (other.name, difference_table(comparison, other.name), _how(other), other.tasks)
@@ -93,6 +96,17 @@ def asked_lines(comparison: Comparison) -> list[str]:
         what = "; ".join(f"{field} is {here}, in {first} {there}" for field, there, here in changes)
         said.append(f"{other.name} is no measure of {first}, as they were not asked the same: {what}")
     return said
+
+
+def remark_lines(comparison: Comparison) -> list[str]:
+    """Return what was measured in one of two runs alone, and where they answered other tasks."""
+    lines = []
+    for other in comparison.others:
+        for name, sides in ((comparison.names[0], other.missing), (other.name, other.added)):
+            if sides:
+                lines.append(f"only in {name}: {'; '.join(' · '.join(side) for side in sides)}")
+        lines += [other.other_tasks] if other.other_tasks else []
+    return lines
 
 
 def answer_lines(comparison: Comparison) -> list[str]:

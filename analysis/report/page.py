@@ -21,13 +21,12 @@ from analysis.report.tables.rates import highest_rates_table
 from analysis.report.tables.settings import settings_table
 from analysis.report.words import excluded
 from analysis.report.words.gains import sensor_words
-from analysis.report.words.head import engines, head_of, intro_words, length_words
+from analysis.report.words.head import engines, head_of, intro_words, is_metered, length_words
 from analysis.report.words.load import is_one_load, latency_from
 from analysis.results.answers import answer_between, answers_in
 from analysis.results.costs import Factors
 from analysis.results.headline import ESTIMATED, MEMORISED, headline_of, note_of
 from analysis.results.points import Results, read_results
-from analysis.results.sentences import mean_words
 from analysis.validity.reasons import EXPLANATIONS
 from starwatt_errors import TraceError
 from traces.atomic import read_json, write_text
@@ -97,6 +96,7 @@ def _of_any_run(run: OpenedRun, results: Results, factors: Factors | None) -> di
         "estimated": results.estimated,
         "estimated_words": ESTIMATED,
         "pair": results.pair,
+        "metered": is_metered(run),
         "cells": len(cells),
         "costs": None if factors is None else costs_table(results, factors),
         **{name: [astuple(row) for row in remark(results)] for name, remark in remarks.items()},
@@ -115,7 +115,7 @@ def _model_section(run: OpenedRun, results: Results, model: str) -> dict[str, An
         "name": model,
         "memorised": model in results.memorised,
         "answers": answers,
-        "alone": _alone_words(results, model),
+        "unanswered": excluded.unanswered_words(results, model),
         "heat": heat_table(results, model),
         "latency": sections.latency_table(results, model),
         "glossary": [
@@ -135,19 +135,6 @@ def _model_section(run: OpenedRun, results: Results, model: str) -> dict[str, An
         "attribution": conclusions.attribution_table(results, model),
         "steadiness": conclusions.steadiness_table(results, model),
     }
-
-
-def _alone_words(results: Results, model: str) -> str:
-    """Say of a model with no answer, of a single variant and load, what that costs."""
-    nothing = "this run has a single variant and load, so there is nothing to set against each other"
-    known = [point for point in results.points_of(model) if point.mean("j_per_request") is not None]
-    if len(known) != 1:
-        return nothing
-    [point] = known
-    count = len(point.values["j_per_request"])
-    blocks = f"{count} block{'s' if count != 1 else ''}"
-    joules = f"{mean_words(point, 'j_per_request', level='95 %: ')} {results.joules_words}"
-    return f"{joules} by {point.variant} under {point.load}, over {blocks}; {nothing}"
 
 
 def _records(run: OpenedRun, results: Results) -> Mapping[CellKey, CellRecord]:

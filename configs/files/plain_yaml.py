@@ -7,6 +7,7 @@ refuses it. Dates, sets and tags of programming languages do not exist. Aliases 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import yaml
@@ -27,8 +28,24 @@ _PLAIN: dict[str, tuple[str, str]] = {
 """What a scalar looks like, as a pattern and in words, by its tag."""
 
 
-class _Loader(yaml.BaseLoader):
-    """Compose nodes of text; knows what a scalar without quotes and without a tag is."""
+class _Composer(yaml.composer.Composer, yaml.resolver.BaseResolver):
+    """Composes nodes of a text's events; knows what a scalar without quotes and without a tag is."""
+
+    def __init__(self, events: Sequence[yaml.Event]) -> None:
+        super().__init__()
+        yaml.resolver.BaseResolver.__init__(self)
+        self._events = iter(events)
+        self._next = next(self._events, None)
+
+    def check_event(self, *kinds: type[yaml.Event]) -> bool:
+        return isinstance(self._next, kinds)
+
+    def peek_event(self) -> yaml.Event | None:
+        return self._next
+
+    def get_event(self) -> yaml.Event | None:
+        event, self._next = self._next, next(self._events, None)
+        return event
 
 
 class _Dumper(yaml.SafeDumper):
@@ -36,7 +53,7 @@ class _Dumper(yaml.SafeDumper):
 
 
 for _name, (_form, _) in _PLAIN.items():
-    for _class in (_Loader, _Dumper):
+    for _class in (_Composer, _Dumper):
         _class.add_implicit_resolver(_TAG + _name, re.compile(rf"(?:{_form})\Z"), None)
 
 
@@ -52,8 +69,7 @@ def compose_yaml(text: str) -> yaml.Node | None:
         NotPlainError: it is no YAML, holds several documents, or is nested too deeply.
     """
     try:
-        _check_events(text)
-        node: yaml.Node | None = yaml.compose(text, Loader=_Loader)
+        node: yaml.Node | None = _Composer(_checked_events(text)).get_single_node()
     except yaml.reader.ReaderError as error:
         words = f"is not valid YAML: holds the character U+{int(error.character):04X}"
         raise NotPlainError(words, text.count("\n", 0, error.position) + 1) from error
@@ -95,10 +111,11 @@ def line_of(node: yaml.Node | None, location: tuple[Any, ...]) -> int | None:
     return line
 
 
-def _check_events(text: str) -> None:
+def _checked_events(text: str) -> list[yaml.Event]:
     """Look at depth and documents before nodes are made of them: that is done by recursion."""
     depth = documents = 0
-    for number, event in enumerate(yaml.parse(text, Loader=_Loader)):
+    events = []
+    for number, event in enumerate(yaml.parse(text, Loader=yaml.BaseLoader)):
         if number > _MOST_NODES:
             raise NotPlainError(f"holds more than {_MOST_NODES} values", _line(event.start_mark))
         if isinstance(event, yaml.CollectionStartEvent):
@@ -111,6 +128,8 @@ def _check_events(text: str) -> None:
             documents += 1
             if documents > 1:
                 raise NotPlainError("holds a second document (---): takes one", _line(event.start_mark))
+        events.append(event)
+    return events
 
 
 def _problem(error: yaml.MarkedYAMLError) -> str:

@@ -56,8 +56,7 @@ def columns_of(text: str) -> TableColumns | None:
     if None in places:
         return None
     time, prompt, output = (place for place in places if place is not None)
-    unit_ns = titles[time][1] or NS_PER_S
-    return TableColumns(time, prompt, output, unit_ns, tuple(names), before, separator)
+    return TableColumns(time, prompt, output, titles[time][1] or NS_PER_S, tuple(names), before, separator)
 
 
 def _places(names: Sequence[str], titles: Sequence[tuple[str, int | None]]) -> list[int | None]:
@@ -66,7 +65,7 @@ def _places(names: Sequence[str], titles: Sequence[tuple[str, int | None]]) -> l
     times = ["" if unit_ns and not name else name or None for name, unit_ns in titles]
     return [
         next((titled_so.index(name) for name in known if name in titled_so), None)
-        for titled_so, known in ((times, ("", *_TIMES)), (plain, _PROMPTS), (plain, _OUTPUTS))
+        for titled_so, known in ((times, (*_TIMES, "")), (plain, _PROMPTS), (plain, _OUTPUTS))
     ]
 
 

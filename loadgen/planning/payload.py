@@ -59,7 +59,7 @@ class Endpoint:
 
     @property
     def root(self) -> str:
-        """The server's address, without credentials: up to ``/v1``."""
+        """Return the server's address, without credentials: up to ``/v1``."""
         path = self.path.partition("?")[0]
         for part in ("/completions", "/chat", "/v1"):
             path = path.removesuffix(part)

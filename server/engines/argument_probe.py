@@ -25,6 +25,8 @@ from typing import Any, NoReturn
 
 from pydantic import ValidationError
 
+from traces.lean import importing_what_stays
+
 _GROUPS = ("CacheConfig", "SchedulerConfig", "AttentionConfig")
 """Groups of vLLM's parser whose arguments mean the same for every decoder-only model."""
 _SPECULATION = "speculative_config"
@@ -179,7 +181,8 @@ def main() -> int:
     """Answer a job."""
     job, out = Path(sys.argv[1]), Path(sys.argv[2])
     asked = json.loads(job.read_text(encoding="utf-8"))
-    probe = opened()
+    with importing_what_stays():
+        probe = opened()
     answers = [probe.refusal(question["args"], question["flags"]) for question in asked]
     out.write_text(json.dumps(answers), encoding="utf-8")
     return 0

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 _SHARED_MEMORY = "shared memory is full: free /dev/shm, or give the container more (--shm-size 8g)"
 _COMPILED = "kernels are compiled at start: unset VLLM_USE_FLASHINFER_SAMPLER, or put a CUDA toolkit and ninja on PATH"
 _ENDED_BY = re.compile(
-    r"Failed core proc\(s\): \{[^}]*: -(?P<core>\d+)\b.*|"
+    r"[Ff]ailed (?:core|frontend) proc\(s\): \{[^}]*: -(?P<core>\d+)\b.*|"
     r"\S+(?: \(PID: \d+\))? died (?:unexpectedly \(exit code: |with exit code )-(?P<process>\d+)\b\)?"
 )
 """vLLM's words for a process of its own that a signal ended: it could not say anything itself."""

@@ -16,18 +16,20 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-from configs.meters import Meters
-from server.power.beside import Beside
-from server.power.claim import claimed
-from server.power.meter import Meter
-from server.power.meters import on_the_engines_boards, open_meters
-from server.power.nvidia.exclusivity import Occupancy, Watch
-from server.power.nvidia.library import NoDriverError, opened
-from server.power.nvidia.nvml import NvmlMeter
-from server.power.rapl import RaplMeter
-from server.power.sampler import Sampler, Schedule
-from starwatt_errors import MeterError, StarwattError
-from traces.lean import keep_pandas_out
+from traces.lean import importing_what_stays, keep_pandas_out
+
+with importing_what_stays():
+    from configs.meters import Meters
+    from server.power.beside import Beside
+    from server.power.claim import claimed
+    from server.power.meter import Meter
+    from server.power.meters import on_the_engines_boards, open_meters
+    from server.power.nvidia.exclusivity import Occupancy, Watch
+    from server.power.nvidia.library import NoDriverError, opened
+    from server.power.nvidia.nvml import NvmlMeter
+    from server.power.rapl import RaplMeter
+    from server.power.sampler import Sampler, Schedule
+    from starwatt_errors import MeterError, StarwattError
 
 
 def main() -> int:

@@ -18,6 +18,7 @@ from analysis.report.comparison import (
     asked_lines,
     difference_table,
     gain_lines,
+    remark_lines,
     write_comparison,
 )
 from analysis.report.paper_page import paper_lines, paper_table, write_paper_page
@@ -58,7 +59,7 @@ def _tell(comparison: Comparison) -> None:
         tell(line)
     for name in comparison.names[1:]:
         show(_table(comparison, name))
-    for line in (*answer_lines(comparison), *gain_lines(comparison)):
+    for line in (*answer_lines(comparison), *gain_lines(comparison), *remark_lines(comparison)):
         tell(line)
     for other in comparison.others:
         if other.tasks:

@@ -36,7 +36,7 @@ def gpus_in_use() -> Finding:
     """Say whether somebody computes on a visible board now; raises ``MeterError`` where NVML or all boards fail."""
     try:
         with opened():
-            pids = sorted({pid for board in Watch(None).look() for pid in board.pids})
+            pids = sorted({pid for look in Watch(None).look() if look.metered for pid in look.pids})
     except NoDriverError:
         return ok("there is none")
     if not pids:

@@ -40,9 +40,8 @@ def test_a_cell_costs_little_beyond_the_start_of_its_sidecar_and_load_generator(
         nvml_library, tmp_path, monkeypatch, [BoardModel(A, offers=INSTANT | COUNTER | TEMPERATURE)]
     )
     monkeypatch.setenv("PYTHONPATH", f"{ROOT / 'tests' / 'golden' / 'served'}{os.pathsep}{ROOT}")
-    costs = cell_costs(tmp_path, blocks=3)
-    started = two_processes()
-    assert median(cost.cpu_s for cost in costs) < 4 * started.cpu_s
-    assert min(cost.added_s for cost in costs) < 3 * started.wall_s, (
-        "the least, as other work of the machine can only add to it"
+    before, costs, after = two_processes(), cell_costs(tmp_path, blocks=3), two_processes()
+    assert median(cost.cpu_s for cost in costs) < 4 * max(before.cpu_s, after.cpu_s)
+    assert min(cost.added_s for cost in costs) < 3 * max(before.wall_s, after.wall_s), (
+        "the least, as other work of the machine can only add to it; and it may have ended by the end, or begun"
     )

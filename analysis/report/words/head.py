@@ -16,6 +16,7 @@ from configs.restarts import EngineRestarts, Resident
 from configs.schema import FixedOutput, RecordedOutput
 from traces.cell import CellRecord, Phase, Served
 from traces.layout import CellKey
+from traces.streams import has_trace
 
 _DAY = "%Y-%m-%d"
 
@@ -28,7 +29,7 @@ def head_of(run: OpenedRun, results: Results) -> list[tuple[str, str]]:
         ("Asked", _asked(run)),
         ("Machine", _machine(run.context)),
         ("Board", boards_words(run.context.gpus)),
-        ("Power", _power(results)),
+        ("Power", _power(run, results)),
         ("Engine", "; ".join(engines(run.records))),
         ("Measured by", _others(run)),
         ("Date", date_of(run.context.manifest)),
@@ -161,12 +162,15 @@ def _machine(context: Context) -> str:
     return ", ".join(parts)
 
 
-def _power(results: Results) -> str:
-    return (
-        "not metered"
-        if results.pair is None
-        else f"{results.pair[0]}, by {results.pair[1]}{note_of(results)}"
-    )
+def _power(run: OpenedRun, results: Results) -> str:
+    if results.pair is not None:
+        return f"{results.pair[0]}, by {results.pair[1]}{note_of(results)}"
+    return "of no answered request" if is_metered(run) else "not metered"
+
+
+def is_metered(run: OpenedRun) -> bool:
+    """Say whether power was recorded beside any cell, whatever came of it."""
+    return any(has_trace(run.dir.cell(key), "power") for key in run.dir.finished_cells())
 
 
 def _blocks(run: OpenedRun, results: Results) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 
 from server.power.calibration.response import Floats, Found, response, update_period
 from server.power.nvidia.binding import pynvml
-from server.power.nvidia.board import NoPowerReadingError, milli, offers
+from server.power.nvidia.board import NoPowerReadingError, offers
 from server.power.nvidia.choice import choose
 from server.power.nvidia.library import (
     POWER_AVERAGE,
@@ -24,6 +24,7 @@ from server.power.nvidia.library import (
     NvmlError,
     PassingError,
     Place,
+    milli,
     opened,
 )
 from starwatt_errors import MeterError

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from server.power.nvidia.binding import pynvml
-from server.power.nvidia.board import milli
 from server.power.nvidia.choice import choose
-from server.power.nvidia.library import PassingError, Place, in_words
+from server.power.nvidia.library import PassingError, Place, in_words, milli
 from server.process.waiting import ask_until
 from starwatt_errors import MeterError
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from configs.files.csv_lines import is_before_a_header, separator_of, split
 from configs.meters import ExternalLog
-from server.power.logs.programs import DcgmiDmon, Ipmitool, NvidiaDmon, PtDaemon
+from server.power.logs.programs import DcgmiDmon, FreeIpmi, Ipmitool, NvidiaDmon, PtDaemon
 from server.power.logs.reader import Reader
 from server.power.logs.table import Columns, Table
 
@@ -33,12 +33,14 @@ _PROGRAMS: dict[str, Callable[[ExternalLog], Reader]] = {
     "dcgmi-dmon": DcgmiDmon,
     "nvidia-dmon": NvidiaDmon,
     "ipmitool-dcmi": Ipmitool,
+    "ipmi-dcmi": FreeIpmi,
 }
 _FIRST_LINES = {
     "ptdaemon": r"Time,[^,]+,Watts,",
     "dcgmi-dmon": r".*#\s*Entity\b",
     "nvidia-dmon": r"#\s*(Date\W+)?(Time\W+)?gpu\b",
     "ipmitool-dcmi": r"Instantaneous power reading\s*:",
+    "ipmi-dcmi": r"Current Power\s*:",
     "influxdb": r"#(group|datatype|default)\b",
 }
 

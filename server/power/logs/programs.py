@@ -1,11 +1,16 @@
-"""Logs that are no CSV with a header: what PTDaemon, dcgmi dmon, nvidia-smi dmon and ipmitool write."""
+"""Logs that are no CSV with a header: what PTDaemon, dcgmi dmon, nvidia-smi dmon, ipmitool and FreeIPMI write."""
 
 from __future__ import annotations
 
 import re
+import time
+from dataclasses import dataclass
 
 from configs.meters import ExternalLog
 from server.power.logs.reader import Line, Reader
+
+_NO_CLOCK = ("Unspecified", "Unknown", "Pre-Init")
+_ZONE = re.compile(r" (?!(?:UTC|GMT|AM|PM)$)([A-Z]{3,5})$")
 
 
 class PtDaemon(Reader):
@@ -83,8 +88,20 @@ class NvidiaDmon(Reader):
         return Line(at_s, self.figure(row[self.power_name], unit_w=1.0))
 
 
+@dataclass(frozen=True)
+class _Names:
+    """What the lines of a block are called that tell something, and a reading that is one."""
+
+    power: str
+    time: str
+    state: str
+    active: str
+
+
 class Ipmitool(Reader):
     """``ipmitool dcmi power reading`` again and again: a block of lines each, with the BMC's own time."""
+
+    names = _Names("Instantaneous power reading", "IPMI timestamp", "Power reading state is", "activated")
 
     def __init__(self, log: ExternalLog) -> None:
         super().__init__(log)
@@ -94,10 +111,27 @@ class Ipmitool(Reader):
     def parsed(self, text: str) -> Line | None:
         """Read a block, whose last line gives its reading; a BMC whose reading is not active has none."""
         name, _, value = (part.strip() for part in text.partition(":"))
-        if name == "Instantaneous power reading":
+        if name == self.names.power:
             self._watts, self._at_s = self.figure(value, unit_w=1.0), None
-        elif name == "IPMI timestamp":
-            self._at_s = self.seconds(value)
-        elif name == "Power reading state is":
-            return Line(self._at_s, self._watts if value == "activated" else None)
+        elif name == self.names.time:
+            self._at_s = self._time(value.partition("Sampling period")[0].replace(" - ", " ").strip())
+        elif name == self.names.state:
+            return Line(self._at_s, self._watts if value == self.names.active else None)
         return None
+
+    def _time(self, value: str) -> float | None:
+        """Read the BMC's time; None where nobody has set its clock. Release 1.8.19 names its zone."""
+        if value.startswith(_NO_CLOCK):
+            return None
+        zone = _ZONE.search(value)
+        if zone is not None and self.log.zone is None and zone[1] not in time.tzname:
+            raise ValueError(
+                f"its time is in {zone[1]}, which is not this machine's zone: say which it is (zone)"
+            )
+        return self.seconds(_ZONE.sub("", value))
+
+
+class FreeIpmi(Ipmitool):
+    """``ipmi-dcmi --get-system-power-statistics`` of FreeIPMI again and again."""
+
+    names = _Names("Current Power", "Time Stamp", "Power Measurement", "Active")

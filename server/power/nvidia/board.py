@@ -9,7 +9,7 @@ from typing import Any
 
 from server.power.meter import Device, Reading
 from server.power.nvidia.binding import pynvml
-from server.power.nvidia.library import POWER_AVERAGE, POWER_INSTANT, NvmlError, PassingError, Place
+from server.power.nvidia.library import POWER_AVERAGE, POWER_INSTANT, NvmlError, PassingError, Place, milli
 from traces.clock import now_ns
 
 _MODULE_SCOPE = 1  # NVML_POWER_SCOPE_MODULE: GPU, CPU and memory of a Grace Hopper module
@@ -188,11 +188,6 @@ class _Asked:
 def _signed(mask: int | None) -> int | None:
     """Return a mask of 64 bits as an int64: older drivers set the highest for a reason they do not know."""
     return mask if mask is None or mask < 1 << 63 else mask - (1 << 64)
-
-
-def milli(value: Any) -> float | None:
-    """Turn thousandths, such as NVML's milliwatts, into the unit; None stays None."""
-    return None if value is None else float(value) * 1e-3
 
 
 def _number(value: Any) -> float | None:

@@ -155,11 +155,17 @@ class Watch:
         return Occupancy(now_ns(), board.uuid, state, listed.pids, foreign, engine)
 
     def _is_ours(self, pid: int) -> bool | None:
-        """None: no such process here, none that may be looked at, or no engine to compare with."""
+        """None: no such process here, none that may be looked at, or no engine to compare with.
+
+        In a container NVML lists the host's process ids. One that stands for another process here is told by that one's
+        having no board open.
+        """
         if not self._engines:
             return None
         with contextlib.suppress(psutil.Error):
-            return not _line_of(pid).isdisjoint(self._engines)
+            if not _line_of(pid).isdisjoint(self._engines):
+                return True
+            return None if has_no_board_open(pid) else False
         return None
 
     def _is_resident(self, pid: int) -> bool:

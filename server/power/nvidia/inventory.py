@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from server.power.nvidia.binding import pynvml
-from server.power.nvidia.board import milli
 from server.power.nvidia.choice import choose
-from server.power.nvidia.library import Place, asked, places, text
+from server.power.nvidia.library import Place, asked, milli, places, text
 
 
 @dataclass(frozen=True)

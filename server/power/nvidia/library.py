@@ -26,6 +26,8 @@ SUCCESS = 0
 
 POWER_INSTANT, POWER_AVERAGE = 186, 185
 """NVML_FI_DEV_POWER_INSTANT, NVML_FI_DEV_POWER_AVERAGE."""
+_NOT_AVAILABLE = ((1 << 32) - 1, (1 << 64) - 1)
+"""NVML_VALUE_NOT_AVAILABLE, as an unsigned int and as an unsigned long long."""
 _NO_DRIVER = frozenset({_DRIVER_NOT_LOADED, _LIBRARY_NOT_FOUND, _GPU_NOT_FOUND})
 _NOT_OFFERED = frozenset(
     {_INVALID_ARGUMENT, _NOT_SUPPORTED, _NO_PERMISSION, _FUNCTION_NOT_FOUND, _ARGUMENT_VERSION_MISMATCH, _DEPRECATED}
@@ -150,7 +152,7 @@ class Place:
         values = self.demand(pynvml.nvmlDeviceGetFieldValues, fields)
         if values is None:
             return [None] * len(fields)
-        shown = [value.value.uiVal * 1e-3 if value.nvmlReturn == SUCCESS else None for value in values]
+        shown = [milli(value.value.uiVal) if value.nvmlReturn == SUCCESS else None for value in values]
         errors = [value.nvmlReturn for value in values if value.nvmlReturn not in {SUCCESS, *_NOT_OFFERED}]
         for code in errors:
             if code in _GONE or shown == [None] * len(fields):
@@ -182,6 +184,11 @@ def _place(number: int) -> Place:
         return Place(number, handle, text(pynvml.nvmlDeviceGetUUID(handle)))
     except pynvml.NVMLError as error:
         return Place(number, problem=in_words(error), of_others=error.value == _NO_PERMISSION)
+
+
+def milli(value: int | None) -> float | None:
+    """Turn thousandths, such as milliwatts, into the unit; None where there are none, or NVML says not available."""
+    return None if value is None or value in _NOT_AVAILABLE else value * 1e-3
 
 
 def text(value: str | bytes) -> str:

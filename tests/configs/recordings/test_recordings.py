@@ -61,6 +61,7 @@ def read(folder: Path, text: str, name: str = "day.csv", most_tokens: int | None
         ("seconds,prompt_tokens,output_tokens\n0,2,3\n1.5e-05,4,5\n", [0, 0.015], [(2, 3), (4, 5)]),
         ("Arrival Time (\u00b5s),prompt_tokens,output_tokens\n0,2,3\n15,4,5\n", [0, 0.015], [(2, 3), (4, 5)]),
         ("elapsed_minutes,prompt_tokens,output_tokens\n5,2,3\n5.5,4,5\n", [0, 30_000], [(2, 3), (4, 5)]),
+        ("min,timestamp,prompt_tokens,output_tokens\n7,1,2,3\n7,2,4,5\n", [0, 1_000], [(2, 3), (4, 5)]),
         ("hours,prompt_tokens,output_tokens\n5,2,3\n5.5,4,5\n", [0, 1_800_000], [(2, 3), (4, 5)]),
         ("sep=;\nTime (min);prompt_tokens;output_tokens\n0,5;2;3\n0,75;4;5\n", [0, 15_000], [(2, 3), (4, 5)]),
         ("# of May\n\nseconds\tprompt_tokens\toutput_tokens\n0.5\t2\t3\n# noon\n1\t4\t5\n", [0, 500], [(2, 3), (4, 5)]),

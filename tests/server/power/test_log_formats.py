@@ -63,6 +63,20 @@ IPMITOOL = "".join(
         (("8.03", "activated"), ("0", "deactivated"), ("1012.5", "activated"))
     )
 )
+FREEIPMI = "".join(
+    f"""
+Current Power                        : {watts} Watts
+Minimum Power over sampling duration : 1 watts
+Maximum Power over sampling duration : 1400 watts
+Average Power over sampling duration : 350 watts
+Time Stamp                           : 06/15/2026 - 18:28:0{second}
+Statistics reporting time period     : 1473439000 milliseconds
+Power Measurement                    : {state}
+"""
+    for second, (watts, state) in enumerate(
+        (("8.03", "Active"), ("0", "Not Available"), ("1012.5", "Active"))
+    )
+)
 EAR = """\
 JOBID;STEPID;NODENAME;DC_NODE_POWER_W;DRAM_POWER_W;PCK_POWER_W;ITERATIONS;TIMESTAMP
 41;0;node7;8.03;11.2;90.1;12;1781548080
@@ -86,7 +100,8 @@ sensor.rack_power,1012.5,2026-06-15T18:28:02.000Z
 """
 KNOWN = {
     "ptdaemon": PTDAEMON, "nvidia-smi": NVIDIA_SMI, "dcgmi-dmon": DCGMI, "nvidia-dmon": NVIDIA_DMON,
-    "ipmitool-dcmi": IPMITOOL, "ear": EAR, "influxdb": INFLUXDB, "home-assistant": HOME_ASSISTANT,
+    "ipmitool-dcmi": IPMITOOL, "ipmi-dcmi": FREEIPMI, "ear": EAR, "influxdb": INFLUXDB,
+    "home-assistant": HOME_ASSISTANT,
 }  # fmt: skip
 
 
@@ -227,6 +242,36 @@ def test_what_stands_before_a_log_s_own_words_hides_its_form_from_nobody() -> No
     assert lines("# logger 1.2\ntime,power_w\n1781548080,5\n") == [Line(AT, 5.0)]
     assert lines('sep=;\n"Time";"Power (kW)"\n2026-06-15 18:28:00;0,4\n') == [Line(AT, 400.0)]
     assert lines("Mon Jun 15 18:28:00 UTC 2026\n" + IPMITOOL)[0] == Line(AT, 8.03)
+
+
+@pytest.mark.parametrize(
+    ("written", "at_s"),
+    [
+        ("06/15/2026 18:28:00 UTC    Sampling period:                          00000001 Seconds.", AT),
+        ("06/15/26 18:28:00 UTC", AT),
+        ("06/15/2026 06:28:00 PM EDT    Sampling period:                          00000001 Seconds.", AT),
+        ("Unspecified    Sampling period:                          00000001 Seconds.", None),
+        ("Pre-Init 00:00:12", None),
+    ],
+)
+def test_a_bmcs_time_is_read_as_each_release_of_ipmitool_writes_it(written: str, at_s: float | None) -> None:
+    [line] = lines(
+        f"    Instantaneous power reading:                     8.03 Watts\n    IPMI timestamp:  {written}\n"
+        "    Power reading state is:                   activated\n"
+    )
+    assert line == Line(at_s, 8.03)
+
+
+def test_a_bmcs_time_in_a_zone_that_is_not_this_machines_wants_it_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("time.tzname", ("CET", "CEST"))
+    log = ExternalLog(file=Path("wall.csv"), format="ipmitool-dcmi")
+    rows = ["Instantaneous power reading: 8 Watts\n", "IPMI timestamp: 06/15/2026 02:28:00 PM EDT\n"]
+    with pytest.raises(
+        MeterError, match=r"its time is in EDT, which is not this machine's zone: say which it is"
+    ):
+        read(log, rows)
 
 
 def test_times_without_a_year_are_of_the_nearest_one() -> None:

@@ -48,6 +48,7 @@ from tests.golden.nvml.world import (
     GoldenBoards,
 )
 from tests.server.power.conftest import A, B, golden_boards
+from traces.clock import now_ns
 
 C = "GPU-22222222-cccc"
 MUTE = BoardModel(C, "Board C", offers=POWERLESS | TEMPERATURE)
@@ -373,6 +374,19 @@ def test_any_one_power_reading_is_enough(
         reading = of_first(meter)
         assert 300.0 in (reading.power_w, reading.power_avg_w)
         assert (reading.power_w is None) == (offers != INSTANT)
+
+
+@pytest.mark.parametrize("offers", [INSTANT, AVERAGE, 0])
+def test_a_power_that_nvml_calls_not_available_is_none(
+    nvml_here: GoldenBoards, nvml_library: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, offers: int
+) -> None:
+    model = BoardModel(C, offers=offers | COUNTER, limit_w=0xFFFFFFFF * 1e-3)
+    boards = golden_boards(nvml_library, tmp_path, monkeypatch, [model])
+    boards.draw(0xFFFFFFFF * 1e-3, now_ns() - 10_000_000_000)
+    with metered() as meter:
+        reading = of_first(meter)
+        assert (reading.power_w, reading.power_avg_w) == (None, None)
+    assert [gpu.power_limit_w for gpu in gpu_inventory()] == [None]
 
 
 def test_a_board_without_a_name_is_one(nvml_here: GoldenBoards) -> None:

@@ -16,7 +16,7 @@ from server.power.nvidia.library import opened
 from server.power.nvidia.open_files import has_no_board_open
 from server.power.sidecar import Sidecar
 from tests.golden.nvml.world import HIDES_PROCESSES, INSTANT, LOST, BoardModel, GoldenBoards
-from tests.server.power.conftest import A, B, golden_boards
+from tests.server.power.conftest import RESTS_S, A, B, golden_boards, working
 from tests.server.power.test_sidecar import wait_for
 from tests.support.fronts import fronted
 from traces.streams import read_trace
@@ -113,6 +113,29 @@ def boards_are_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "dev").mkdir()
     (tmp_path / "dev" / "nvidia0").touch()
     monkeypatch.setattr(exclusivity, "has_no_board_open", partial(has_no_board_open, dev=tmp_path / "dev"))
+
+
+@pytest.mark.parametrize(("link", "state"), [("/tmp/x", "unknown"), ("/dev/nvidia0", "shared")])
+def test_a_process_of_the_host_whose_id_is_another_ones_here_is_told_from_a_stranger_by_its_files(
+    nvml_here: GoldenBoards,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    busy_pid: int,
+    link: str,
+    state: str,
+) -> None:
+    proc, dev = tmp_path / "proc", tmp_path / "dev"
+    dev.mkdir()
+    (dev / "nvidia0").touch()
+    monkeypatch.setattr(exclusivity, "has_no_board_open", partial(has_no_board_open, proc=proc, dev=dev))
+    with working(RESTS_S) as listed, opened():
+        for pid, opens in ((busy_pid, "/dev/nvidia0"), (listed, link)):
+            (proc / str(pid) / "fd").mkdir(parents=True)
+            (proc / str(pid) / "fd" / "3").symlink_to(opens)
+            (proc / str(pid) / "maps").touch()
+        nvml_here.run_on(listed, board=0)
+        [look, _] = Watch(busy_pid).look()
+    assert (look.state, look.foreign) == (state, (listed,) if state == "shared" else ())
 
 
 @pytest.mark.usefixtures("boards_are_files")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from dataclasses import replace
 from importlib import metadata
@@ -169,6 +170,18 @@ def test_a_board_in_use_is_found(monkeypatch: pytest.MonkeyPatch, pids: tuple[in
     finding = environment.gpus_in_use()
     assert finding.state == state
     assert all(str(pid) in finding.detail for pid in pids)
+
+
+@pytest.mark.parametrize(("visible", "state"), [("0", "failed"), ("1", "ok"), ("0,1", "failed")])
+def test_somebody_on_a_board_that_is_not_visible_disturbs_nobody(
+    nvml_here: GoldenBoards,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+    visible: str,
+    state: str,
+) -> None:
+    nvml_here.run_on(os.getpid(), board=0)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert environment.gpus_in_use().state == state
 
 
 @pytest.mark.parametrize(

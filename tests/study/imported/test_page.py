@@ -63,22 +63,14 @@ def test_joules_of_an_imported_load_are_on_its_page(captured: object, tmp_path: 
     assert "What another program measured" in page
 
 
-def test_several_imported_loads_are_set_against_each_other_and_a_single_one_of_several_blocks_says_its_joules(
-    tmp_path: Path,
-) -> None:
-    imported(
-        GUIDELLM.requests, "--power", f"{GUIDELLM.power},zone=UTC", "--load", "closed-8", "--out", tmp_path
-    )
-    imported(
-        csv_of(tmp_path, step_s=0.6), "--model", "org/m", "--load", "closed-4", "--out", tmp_path / "two"
-    )
-    imported(
-        csv_of(tmp_path, step_s=0.7), "--model", "org/m", "--load", "closed-4", "--out", tmp_path / "two"
-    )
+def test_blocks_of_imported_loads_are_told_as_others_measured_them(tmp_path: Path) -> None:
+    for step_s in (0.6, 0.7):
+        words = ("--model", "org/m", "--load", "closed-4", "--out", tmp_path / "two")
+        imported(csv_of(tmp_path, step_s=step_s), *words)
     page = page_of(tmp_path / "two")
     assert "batched and one request at a time" not in page
     assert "As others measured it" in page
-    assert "At one glance" in page
+    assert "a CSV file (req.csv)" in page
 
 
 def test_no_figure_at_one_glance_names_the_reasons_against_joules_alone(tmp_path: Path) -> None:
