@@ -79,6 +79,11 @@ def first_few(names: Sequence[str], most: int) -> str:
     return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
 
 
+def counted(number: int, what: str) -> str:
+    """Write a number of things: ``1 cell``, ``2 cells``."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
 def reason_of(error: BaseException) -> str:
     """Return why the system, or a library, could not do something: its words, without a number and without Python's."""
     return getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -10,6 +10,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
+from analysis.compare.in_common import nothing_in_common
 from analysis.compare.runs import PASSED, Comparison, compare
 from analysis.compare.with_paper import NAME, VIEWS, beside_paper
 from analysis.metrics import metric
@@ -57,8 +58,11 @@ def compare_runs(folders: Sequence[Path], out: Path, *, as_json: bool, asked: Ga
 def _tell(comparison: Comparison) -> None:
     for line in asked_lines(comparison):
         tell(line)
+    for line in nothing_in_common(comparison):
+        tell(line)
     for name in comparison.names[1:]:
-        show(_table(comparison, name))
+        if any(difference.run == name for difference in comparison.differences):
+            show(_table(comparison, name))
     for line in (*answer_lines(comparison), *gain_lines(comparison), *remark_lines(comparison)):
         tell(line)
     for other in comparison.others:

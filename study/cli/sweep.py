@@ -13,14 +13,21 @@ from starwatt_errors import StarwattError, UsageError
 from study.cli.answers import print_json
 from study.cli.load import Driven, drive
 from study.exit_codes import INTERRUPTED
-from study.load.load_test import refuse_used
+from study.load.called import Called
+from study.load.folder import take
 from study.load.summary import shown
 from study.progress.display import console, tell
 from traces.atomic import write_json
 
 
 def run_sweep(
-    specs: Sequence[LoadSpec], out: Path, meter_at: str | None, slo: str | None, *, as_json: bool
+    specs: Sequence[LoadSpec],
+    out: Path,
+    meter_at: str | None,
+    slo: str | None,
+    called: Called,
+    *,
+    as_json: bool,
 ) -> int:
     """Drive the loads one after the other into folders in ``out``, and ``out/sweep.json``; returns the worst exit code.
 
@@ -32,11 +39,11 @@ def run_sweep(
     folders = [spec.load.slug for spec in specs]
     if len(set(folders)) < len(folders):
         raise UsageError(f"--qps: names a rate twice ({', '.join(folders)})")
-    refuse_used(out)
+    take(out)
     done: dict[str, Driven] = {}
     code = 0
     for folder, spec in zip(folders, specs, strict=True):
-        done[folder] = drive(spec, out / folder, meter_at, slo)
+        done[folder] = drive(spec, out / folder, meter_at, slo, called)
         code = max(code, done[folder].code) if code != StarwattError.exit_code else code
         if done[folder].code in (INTERRUPTED, StarwattError.exit_code):
             code = done[folder].code

@@ -73,6 +73,49 @@ def test_nothing_completed_is_exit_code_1_and_says_why_everywhere(tmp_path: Path
     assert "no request was completed" in said
 
 
+def refuse(asked: Asked) -> Answer:
+    """As vLLM answers who names another model than ``m``, or another path."""
+    if asked.path.startswith("/v1/") and asked.body["model"] in ("m", "alias"):
+        return Answer()
+    return Answer(status=404, content=b'{"error": {"message": "there is no such thing"}}')
+
+
+def test_a_model_that_the_endpoint_neither_lists_nor_serves_is_refused_before_the_load(
+    tmp_path: Path,
+) -> None:
+    with TruthServer(refuse, models=("m",)) as server:
+        out = tmp_path / "out"
+        arguments = ["load", "--url", server.url, "--single-stream", "--requests", "5", "--out", str(out)]
+        done = CliRunner().invoke(app, [*arguments, "--model", "n"])
+        assert isinstance(done.exception, UsageError)
+        assert str(done.exception).startswith("model n: ")
+        assert "there is no such thing" in str(done.exception)
+        assert "/v1/models lists: m" in str(done.exception)
+        assert len(server.asked) == 1
+        assert not out.exists()
+        assert CliRunner().invoke(app, [*arguments, "--model", "alias"]).exit_code == 0
+
+
+def test_a_folder_in_which_nothing_was_completed_is_used_again_and_no_other(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with TruthServer(refuse) as server:
+        arguments = [
+            "load", "--model", "m", "--single-stream", "--requests", "2", "--warmup", "0.01", "--out", str(out),
+        ]  # fmt: skip
+        failed = CliRunner().invoke(app, [*arguments, "--url", f"{server.url}/v2"])
+        assert failed.exit_code == 1
+        said = " ".join(failed.stderr.split())
+        assert "2 of them measured: http_error (HTTP 404): " in said
+        assert f"(asked: {server.url}/v2/v1/completions)" in said
+        (out / "mine.txt").touch()
+        done = CliRunner().invoke(app, [*arguments, "--url", server.url])
+        assert "is not empty" in str(done.exception)
+        (out / "mine.txt").unlink()
+        assert CliRunner().invoke(app, [*arguments, "--url", server.url]).exit_code == 0
+        done = CliRunner().invoke(app, [*arguments, "--url", server.url])
+        assert "is not empty" in str(done.exception)
+
+
 def test_a_load_that_reached_nobody_can_be_repeated_into_the_same_folder(tmp_path: Path) -> None:
     out = tmp_path / "out"
     with socket.socket() as unused:
