@@ -8,6 +8,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from analysis.compare.in_common import nothing_in_common
 from analysis.compare.runs import PASSED, RATIOS, REASONS, Beside, Comparison, Difference
 from analysis.metrics import metric
 from analysis.report.figures.captions import said
@@ -40,6 +41,16 @@ def write_comparison(comparison: Comparison, path: Path) -> Path:
     note = f" ({ESTIMATED})" if comparison.estimated else ""
     codes = sorted({code for difference in comparison.differences for code in difference.estimate.reasons})
     explained, drawing = EXPLANATIONS | REASONS, drawing_of(comparison, note)
+    every = [
+        (other.name, difference_table(comparison, other.name), _how(other), other.tasks)
+        for other in comparison.others
+    ]
+    tables, factors = [told for told in every if told[1].rows], _factors(comparison)
+    empty = {
+        name
+        for name, is_there in (("figures", drawing), ("tables", tables), ("factors", factors.rows))
+        if not is_there
+    }
     text = rendered(
         "comparison.html.j2",
         title=" beside ".join(comparison.names),
@@ -49,7 +60,8 @@ def write_comparison(comparison: Comparison, path: Path) -> Path:
         estimated=comparison.estimated,
         estimated_words=ESTIMATED,
         no_joules=comparison.no_joules,
-        links=[section for section in _SECTIONS if drawing or section[0] != "figures"],
+        links=[section for section in _SECTIONS if section[0] not in empty],
+        apart=nothing_in_common(comparison),
         asked=asked_lines(comparison),
         lines=answer_lines(comparison),
         gains=[
@@ -57,12 +69,9 @@ def write_comparison(comparison: Comparison, path: Path) -> Path:
             *(f"{other.other_tasks}." for other in comparison.others if other.other_tasks),
         ],
         drawing=drawing,
-        tables=[
-            (other.name, difference_table(comparison, other.name), _how(other), other.tasks)
-            for other in comparison.others
-        ],
+        tables=tables,
         codes=[(code, explained[code]) for code in codes if code in explained],
-        factors=_factors(comparison),
+        factors=factors,
         others=[_other(other) for other in comparison.others],
     )
     write_text(path, text)
