@@ -196,7 +196,7 @@ def _other(other: Beside) -> dict[str, Any]:
             (caption, [(change.field, *change.words) for change in changes])
             for caption, changes in (
                 ("The study", other.study),
-                ("Machine, packages and checkpoints", other.machine),
+                ("Machine, packages, checkpoints and, of load tests, the load", other.machine),
             )
         ],
     }

@@ -26,4 +26,5 @@ def test_a_page_of_runs_with_nothing_in_common_says_so_and_has_no_empty_table(
     text = page.read_text(encoding="utf-8")
     assert ("after and before have nothing in common: before has" in text) is not shared
     assert ('<a href="#tables">' in text) is shared
+    assert "nothing differs" not in text  # what neither says may differ
     assert "<tbody>\n</tbody>" not in text
