@@ -57,7 +57,7 @@ def _crossover(contrast: Contrast | None) -> str:
 
 def _p(contrast: Contrast, name: str) -> str:
     value = contrast.value(name)
-    return "–" if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"
+    return "–" if value is None else "<\N{NO-BREAK SPACE}0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def _primary(contrast: Contrast, suffix: str = "") -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from analysis.results.headline import interval_words
 from analysis.results.sentences import effect_words
 
 
@@ -69,3 +70,9 @@ def test_a_sentence_names_what_and_against_whom() -> None:
         row(1.0, 0.9, 1.1), of="J/request", than="bf16"
     )
     assert "(95 %: 46.10 to 46.30; 5 blocks)" in effect_words(row(1.462, 1.461, 1.463))
+
+
+def test_a_factor_of_one_block_is_no_finding() -> None:
+    bare = row(3.0, reasons=["too_few_blocks"], blocks=1)
+    assert interval_words(bare) == "in the one block there is, so nothing can be said: too_few_blocks"
+    assert interval_words({**bare, "blocks": 2}) == "no interval: too_few_blocks; 2 blocks"
