@@ -114,7 +114,7 @@ def _ratio(contrast: Contrast, name: str) -> str:
 def pair_table(results: Results) -> TextTable:
     """Show gross, idle and net of every boundary and source, side by side and never summed."""
     labels = ("model", "variant", "load", "boundary", "source")
-    order = defaultdict(lambda: len(results.points))
+    order: defaultdict[Condition, int] = defaultdict(lambda: len(results.points))
     order |= {point.condition: place for place, point in enumerate(results.points)}
     sums: dict[tuple[str, ...], dict[str, list[float]]] = {}
     for row in results.cell_rows:
