@@ -41,16 +41,8 @@ def write_comparison(comparison: Comparison, path: Path) -> Path:
     note = f" ({ESTIMATED})" if comparison.estimated else ""
     codes = sorted({code for difference in comparison.differences for code in difference.estimate.reasons})
     explained, drawing = EXPLANATIONS | REASONS, drawing_of(comparison, note)
-    every = [
-        (other.name, difference_table(comparison, other.name), _how(other), other.tasks)
-        for other in comparison.others
-    ]
-    tables, factors = [told for told in every if told[1].rows], _factors(comparison)
-    empty = {
-        name
-        for name, is_there in (("figures", drawing), ("tables", tables), ("factors", factors.rows))
-        if not is_there
-    }
+    tables, factors = _tables(comparison), _factors(comparison)
+    there = {"figures": drawing, "tables": tables, "factors": factors.rows}
     text = rendered(
         "comparison.html.j2",
         title=" beside ".join(comparison.names),
@@ -60,7 +52,7 @@ def write_comparison(comparison: Comparison, path: Path) -> Path:
         estimated=comparison.estimated,
         estimated_words=ESTIMATED,
         no_joules=comparison.no_joules,
-        links=[section for section in _SECTIONS if section[0] not in empty],
+        links=[section for section in _SECTIONS if there.get(section[0], True)],
         apart=nothing_in_common(comparison),
         asked=asked_lines(comparison),
         lines=answer_lines(comparison),
@@ -76,6 +68,15 @@ def write_comparison(comparison: Comparison, path: Path) -> Path:
     )
     write_text(path, text)
     return path
+
+
+def _tables(comparison: Comparison) -> list[tuple[str, TextTable, str, str]]:
+    """Return name, table, pairing and tasks of each run that shares a condition with the first."""
+    every = (
+        (other.name, difference_table(comparison, other.name), _how(other), other.tasks)
+        for other in comparison.others
+    )
+    return [told for told in every if told[1].rows]
 
 
 def _how(other: Beside) -> str:
