@@ -49,6 +49,8 @@ def run_load_test(
     driven = drive(spec, out, meter_at, slo, called, shown=not as_json)
     if as_json:
         print_json(driven.summary)
+    elif meter_at is None:  # with a meter its report was told
+        tell(f"written: {out} (starwatt report {out})")
     return driven.code
 
 
@@ -121,6 +123,7 @@ def look_for_rate(
     tell(
         in_words(result, wanted) + ("" if joules is None else f"; {significant(joules)} J/good request there")
     )
+    tell(f"written: {out / 'rate.json'}" + ("" if tested is None else f" (starwatt report {out / tested})"))
     return _code_of(result, believed=believed)
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from analysis.results.costs import Factors
     from analysis.results.points import Results
     from analysis.tables import AnalysisSummary
+    from analysis.verify.run import Verification
 
 _MOST_NAMED = 6
 """Stretches of blocks in one line."""
@@ -95,10 +96,20 @@ def verify_run(run_directory: Path, *, as_json: bool) -> bool:
         tell(f"{finding.where}: {finding.what}{kind}")
     for remark in verification.remarks:
         tell(remark)
-    if verification.ok:
-        sums = f"{counted(verification.cells, 'cell')}, {counted(verification.requests, 'measured request')}"
-        tell(f"{sums}: all figures follow from the traces, and none is invalid")
+    tell(_verified_in_sum(verification))
     return verification.ok
+
+
+def _verified_in_sum(verification: Verification) -> str:
+    """Say what holds: all, all but cells that are not to be believed, or what was not named."""
+    sums = f"{counted(verification.cells, 'cell')}, {counted(verification.requests, 'measured request')}"
+    if verification.ok:
+        return f"{sums}: all figures follow from the traces, and none is invalid"
+    if {finding.kind for finding in verification.findings} == {"invalid_cell"}:
+        valid = verification.cells - len({finding.where for finding in verification.findings})
+        holds = f"{valid} of {counted(verification.cells, 'cell')} {'is' if valid == 1 else 'are'} valid"
+        return f"{sums}: all figures follow from the traces; {holds}"
+    return f"{sums}: what is not named above follows from the traces"
 
 
 def tell_answer(run_dir: RunDir, summary: AnalysisSummary, *, as_json: bool) -> None:

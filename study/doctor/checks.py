@@ -158,7 +158,7 @@ def _of_evalplus(name: str) -> Finding:
     source = EVALPLUS_FILES[name]
     if source.find() is None:
         return missing(
-            "evalplus fetches it when it is first used",
+            "not here yet: evalplus fetches it when it is first used",
             f"without a network: {source.override}={source.file_name}",
         )
     dataset = load_dataset(name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import urllib.error
 
 from loadgen.answers.words import http_error_words
@@ -16,8 +17,9 @@ _LISTED_IN_S = 5.0
 _ANSWERED_IN_S = 60.0
 _MOST_NAMED = 8
 _LONGEST_WORDS = 400
-_REFUSED = frozenset({400, 404, 422})
-"""That it serves no such model; of others (a key, a limit, a crash) the load itself tells."""
+_NOT_THERE = 404
+_WRONG = frozenset({400, 422})
+"""Of a model where the words say so; of others (a key, a limit, a crash) the load itself tells."""
 
 
 def refuse_unknown_model(spec: LoadSpec, key: str | None) -> None:
@@ -36,7 +38,7 @@ def refuse_unknown_model(spec: LoadSpec, key: str | None) -> None:
     refused = _refusal(endpoint, spec, key)
     if refused is not None:
         raise UsageError(
-            f"model {spec.model}: {url_of(endpoint)} has no such model ({refused}); {endpoint.root}/v1/models lists: "
+            f"{url_of(endpoint)} refuses the model {spec.model} ({refused}); {endpoint.root}/v1/models lists: "
             f"{first_few(listed, _MOST_NAMED)}"
         )
 
@@ -61,9 +63,11 @@ def _refusal(endpoint: Endpoint, spec: LoadSpec, key: str | None) -> str | None:
         answer_to(endpoint, body, key, _ANSWERED_IN_S, client=spec.client)
     except urllib.error.HTTPError as error:
         with error:
-            if error.code not in _REFUSED:
-                return None
             words = http_error_words(error.code, dict(error.headers.items()), error.read(_LONGEST_WORDS))
+        names_it = re.search(rf"\bmodel\b|(?<!\w){re.escape(spec.model)}(?!\w)", words, re.IGNORECASE)
+        of_the_model = error.code in _WRONG and names_it is not None
+        if error.code != _NOT_THERE and not of_the_model:
+            return None
         return f"HTTP status {error.code}: {words[:_LONGEST_WORDS]}"
     except OSError:
         return None

@@ -61,6 +61,11 @@ def remarks(summary: dict[str, Any]) -> list[str]:
             f"nothing was streamed: the tokens of {metrics['not_streamed']} answers came all at once, so that TTFT is "
             "that of whole answers, and there is no TPOT (a proxy that buffers?)"
         )
+    if metrics["completed_requests"] and metrics.get("output_token_rate") is None:
+        said.append(
+            "the server does not say how many tokens an answer has (no `usage` in it): there is neither TPOT nor "
+            "tokens/s (tokens_unknown)"
+        )
     if audit["resent"]:
         count = audit["resent"]
         said.append(

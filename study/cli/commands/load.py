@@ -169,8 +169,8 @@ def load(
     names certificates to trust. Exit code 1: no request was completed, a closed load gave up, or no rate holds.
     """
     from loadgen.flags import LoadFlags, rates_of
-    from study.cli.load import look_for_rate, run_load_test
-    from study.cli.sweep import run_sweep
+    from study.cli.load import look_for_rate
+    from study.cli.sweep import run_loads
     from study.load.called import Called
     from study.rate.flags import search_of
 
@@ -181,13 +181,10 @@ def load(
         max_tokens=max_tokens, ignore_eos=ignore_eos, seed=seed, workers=workers, client=client, timeout=timeout,
         continuous_usage=continuous_usage, endpoint=endpoint, most_tokens=most_tokens,
     )  # fmt: skip
-    called = Called(model, variant)
     if find_rate:
         refuse(context, _OF_GIVEN_LOADS, "says nothing with --find-rate")
         search = search_of(flags, rates_of(qps), slo, slo_share, most_qps, search_for)
-        return exit_with(look_for_rate(*search, out, meter, called, as_json=as_json))
+        return exit_with(look_for_rate(*search, out, meter, Called(model, variant), as_json=as_json))
     refuse(context, ("slo_share", "most_qps", "search_for"), "goes with --find-rate")
     specs = [replace(flags, qps=rate).spec() for rate in rates_of(qps)] or [flags.spec()]
-    if len(specs) > 1:
-        return exit_with(run_sweep(specs, out, meter, slo, called, as_json=as_json))
-    return exit_with(run_load_test(specs[0], out, meter, slo, called, as_json=as_json))
+    return exit_with(run_loads(specs, out, meter, slo, Called(model, variant), as_json=as_json))
