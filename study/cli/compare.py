@@ -59,12 +59,14 @@ def compare_runs(folders: Sequence[Path], out: Path, *, as_json: bool, asked: Ga
 def _tell(comparison: Comparison) -> None:
     for line in asked_lines(comparison):
         tell(line)
-    for line in nothing_in_common(comparison):
+    apart = nothing_in_common(comparison)
+    for line in apart:
         tell(line)
     for name in comparison.names[1:]:
         if any(difference.run == name for difference in comparison.differences):
             show(_table(comparison, name))
-    for line in (*answer_lines(comparison), *gain_lines(comparison), *remark_lines(comparison)):
+    remarks = remark_lines(comparison) if len(apart) < len(comparison.others) else []  # it was told of each
+    for line in (*answer_lines(comparison), *gain_lines(comparison), *remarks):
         tell(line)
     for other in comparison.others:
         if other.tasks:
