@@ -5,6 +5,9 @@ from __future__ import annotations
 import csv
 import re
 
+_FIGURE = re.compile(r"(?:^|[\t;,|])[\s\"+.-]*\d")
+"""A field that begins as a number or a date does, and no name of a column."""
+
 
 def is_before_a_header(line: str) -> bool:
     """Say whether a line is empty, a remark, or Excel's word on the separator."""
@@ -13,8 +16,18 @@ def is_before_a_header(line: str) -> bool:
 
 
 def before_the_header(lines: list[str]) -> int:
-    """Count the lines before a table's header; all of them where it has none."""
-    return next((number for number, line in enumerate(lines) if not is_before_a_header(line)), len(lines))
+    """Count the lines before a table's header; all of them where it has none.
+
+    A line with # that divides into fields is a header where figures follow, else a remark with commas.
+    """
+    marked = None
+    for number, line in enumerate(lines):
+        if is_before_a_header(line):
+            continue
+        if not line.startswith("#"):
+            return number if marked is None or not _FIGURE.search(line) else marked
+        marked = number
+    return len(lines) if marked is None else marked
 
 
 def separator_of(header: str) -> str:

@@ -194,6 +194,7 @@ ROWS = "start,end,output_tokens\n1795685400,1795685401.5,7\n1795685402,179568540
         ("r.csv", ROWS.replace(",", "\t").encode("utf-16")),
         ("r.csv", ("\ufeffsep=;\r\n" + ROWS.replace(",", ";").replace("1.5", "1,5")).encode()),
         ("r.csv", ("# of the staging host\n\n# two requests\n" + ROWS).encode()),
+        ("r.csv", ("# of the staging host, 26 November\n" + ROWS).encode()),
         ("r.csv", ROWS.replace(",", "|").encode()),
     ],
 )
