@@ -5,13 +5,17 @@ if (location.protocol === "file:") {
       super();
       const frame = document.createElement("iframe");
       frame.hidden = true;
+      this.ready = new Promise((resolve) => {
+        frame.addEventListener("load", () => {  // Firefox replaces the document that a new frame has until then
+          const inside = frame.contentWindow;
+          inside.postMessage = (data) => this.dispatchEvent(new MessageEvent("message", { data }));
+          const script = inside.document.createElement("script");
+          script.addEventListener("load", () => resolve(inside));
+          script.src = url;
+          inside.document.body.append(script);
+        });
+      });
       document.documentElement.append(frame);
-      const inside = frame.contentWindow;
-      inside.postMessage = (data) => this.dispatchEvent(new MessageEvent("message", { data }));
-      const script = inside.document.createElement("script");
-      this.ready = new Promise((resolve) => script.addEventListener("load", () => resolve(inside)));
-      script.src = url;
-      inside.document.body.append(script);
     }
 
     postMessage(data) {
