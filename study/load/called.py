@@ -19,12 +19,16 @@ class Called:
     variant: str = "endpoint"
 
     def key(self, spec: LoadSpec) -> CellKey:
-        """Return the cell of a load. Raises UsageError where the variant's name can be no folder's."""
+        """Return the cell of a load. Raises UsageError where one of its names can be no folder's."""
+        model = self.model or spec.model
+        slug = model_slug(model)
+        if slug in ("", ".", ".."):
+            raise UsageError(f"--model {model}: takes a name (it becomes a folder's)")
         try:
             variant = checked_name(self.variant)
         except ValueError as error:
             raise UsageError(f"--variant {self.variant}: {error}") from error
-        return CellKey(model_slug(self.model or spec.model), variant, spec.load.slug, spec.block)
+        return CellKey(slug, variant, spec.load.slug, spec.block)
 
 
 AS_SERVED = Called()

@@ -46,3 +46,15 @@ def test_a_cell_has_the_variant_that_is_named_and_none_that_no_folder_can_be_cal
     assert (tmp_path / "out" / "cells" / "m" / "int4").is_dir()
     assert isinstance(told, UsageError)
     assert "--variant a/b: takes letters" in str(told)
+
+
+@pytest.mark.parametrize("model", ["..", "./"])
+def test_a_model_that_no_folder_can_be_called_after_is_refused_before_anything_is_asked(
+    tmp_path: Path, model: str
+) -> None:
+    with TruthServer() as server:
+        told = load(tmp_path / "out", server.url, "--model", model, "--served-model-name", "m")
+        assert not server.asked
+    assert isinstance(told, UsageError)
+    assert f"--model {model}: takes a name" in str(told)
+    assert not (tmp_path / "out").exists()
