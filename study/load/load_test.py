@@ -72,7 +72,7 @@ def load_test(
     """Drive ``spec`` and leave a run of one cell in ``out``, and ``summary.json``; Ctrl-C ends it with these.
 
     With ``meter_at`` (``local``, or the URL of a `starwatt meter --serve`), power is recorded beside it. ``slo_ms`` are
-    the bounds of goodput. Where nothing came of it, ``out`` is as it was.
+    the bounds of goodput. Where nothing came of it, ``out`` is empty, or as missing as it was.
 
     Raises:
         UsageError: ``out`` is in use, ``meter_at`` is no meter, no header carries the key; a model or chat is refused.
