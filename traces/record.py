@@ -1,7 +1,5 @@
 """Define what all records of a run have in common: they cannot be changed, and what a newer writer adds is kept."""
 
-from __future__ import annotations
-
 from pydantic import BaseModel, ConfigDict
 
 

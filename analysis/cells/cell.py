@@ -36,9 +36,9 @@ from analysis.validity.gpu_conditions import (
     residents_checks,
     throttle_checks,
 )
-from analysis.validity.highest_rate import rate_checks
 from analysis.validity.imported import imported_checks
 from analysis.validity.lengths import length_checks
+from analysis.validity.objective import rate_checks
 from analysis.validity.reasons import (
     OLDER_GRADER,
     RECOMPUTED,

@@ -18,10 +18,10 @@ from configs.engine.arguments import with_arguments
 from configs.loader import load_variant
 from configs.schema import Study
 from loadgen.planning.recorded import with_lengths
-from server.build.chat_template import has_chat_template
 from server.build.foresight import Known, check_files_of, check_variant, in_store, known_model, source_of
 from server.build.shape import pruned_shape, weight_bytes
 from server.build.store import Checkpoint, Store, store_root
+from server.build.tokenizer_files import has_chat_template
 from server.engines.engine import ADAPTERS
 from server.engines.engine_spec import EngineSpec
 from server.engines.hardware import cannot_be_shared, this_machine, why_not
