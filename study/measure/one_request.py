@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import base64
-import http.client
 import json
 import urllib.request
 from collections.abc import Mapping
 
 from loadgen.planning.payload import Endpoint
-from server.engines.asking import opened
-
-_LONGEST_ANSWER = 8 << 20
+from server.engines.asking import read_answer
 
 
 def answer_to(
@@ -30,11 +27,7 @@ def answer_to(
         basic = base64.b64encode((endpoint.credentials or "").encode()).decode()
         headers["Authorization"] = f"Bearer {key}" if key else f"Basic {basic}"
     request = urllib.request.Request(url_of(endpoint), json.dumps(body).encode(), headers)  # noqa: S310 -- http(s)
-    try:
-        with opened(request, timeout_s, by_proxy=goes_by_proxy(client)) as answer:
-            return bytes(answer.read(_LONGEST_ANSWER)), answer.headers.get("content-type")
-    except http.client.HTTPException as error:
-        raise OSError(str(error) or type(error).__name__) from error
+    return read_answer(request, timeout_s, by_proxy=goes_by_proxy(client))
 
 
 def goes_by_proxy(client: str) -> bool:
