@@ -20,9 +20,8 @@ from analysis.cells.second_look import look_again
 from analysis.cells.speculation import Drafts, drafts_in
 from analysis.energy.boundary import BoundaryEnergy, boundary_energies, primary
 from analysis.energy.integral import PowerSeries, read_series
-from analysis.energy.mirrors import without_mirrors
+from analysis.energy.mirrors import each_once, without_mirrors
 from analysis.energy.moments import At, Moments
-from analysis.energy.readings import each_once
 from analysis.energy.sensor import Said, Sensors
 from analysis.requests.columns import Requests, read_columns
 from analysis.requests.gaps import Spread

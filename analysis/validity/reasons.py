@@ -15,9 +15,8 @@ import pyarrow as pa
 
 from analysis.energy.boundary import MIN_SAMPLES, BoundaryEnergy
 from analysis.requests.columns import Requests, replays_lengths
-from analysis.requests.counters import rise_of
 from analysis.requests.latency import Latencies
-from analysis.requests.window import Window
+from analysis.requests.window import Window, rise_of
 
 Scope = Literal["cell", "energy", "accuracy"]
 
