@@ -36,7 +36,6 @@ from analysis.validity.gpu_conditions import (
     throttle_checks,
 )
 from analysis.validity.imported import imported_checks
-from analysis.validity.lengths import length_checks
 from analysis.validity.objective import rate_checks
 from analysis.validity.reasons import (
     OLDER_GRADER,
@@ -44,6 +43,7 @@ from analysis.validity.reasons import (
     Check,
     energy_checks,
     engine_check,
+    length_checks,
     noted_checks,
     request_checks,
     window_check,
@@ -158,7 +158,8 @@ def analyse_cell(run: RunDir, key: CellKey, context: Context, files: CellFiles |
         return CellResult(key, record, checks=tuple(checks), codes=codes)
     checks += [window_check(window, context.min_s(key.load)), *noted_checks(record.served.notes)]
     checks += [] if engine is None else [engine_check(engine, window)]
-    series, boards = _series(power), boards_seen(occupancy, window)
+    series = [] if power is None else without_mirrors(read_series(power))
+    boards = boards_seen(occupancy, window)
     of_engine, engines = of_the_engine(series, boards), readings_of_the_engine(power, series, boards)
     checks += [*occupancy_checks(occupancy, window, boards_of(of_engine)), *throttle_checks(engines, window)]
     checks += [] if record.power_clock is None else [clock_check(record.power_clock, window)]
@@ -232,10 +233,6 @@ def failures_of(run: RunDir) -> Mapping[CellKey, Sequence[Attempt]]:
 def _power(files: CellFiles) -> pa.Table | None:
     power = files.find("power")
     return None if power is None else each_once(power)
-
-
-def _series(power: pa.Table | None) -> list[PowerSeries]:
-    return [] if power is None else without_mirrors(read_series(power))
 
 
 def _elsewhere(record: CellRecord, series: list[PowerSeries], boards: Boards) -> Check | None:

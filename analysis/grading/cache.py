@@ -20,7 +20,7 @@ from pydantic import TypeAdapter, ValidationError
 from analysis.accuracy.grader import GRADER_VERSION
 from configs import prompt_format
 from starwatt_errors import GradingError, reason_of
-from traces.problems import wrong_field
+from traces.record import wrong_field
 
 T = TypeVar("T")
 

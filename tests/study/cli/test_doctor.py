@@ -237,7 +237,7 @@ def test_humaneval_that_evalplus_has_fetched_is_at_hand(
 ) -> None:
     monkeypatch.delenv("HUMANEVAL_OVERRIDE_PATH", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    missing = doctor._of_evalplus("humaneval+")
+    missing = doctor._dataset("humaneval+")
     assert missing.state == "missing"
     record = {
         "task_id": "HumanEval/0", "prompt": "def f(x):\n", "entry_point": "f", "canonical_solution": "    return x\n",
@@ -246,7 +246,7 @@ def test_humaneval_that_evalplus_has_fetched_is_at_hand(
     (tmp_path / "evalplus").mkdir()
     kept = tmp_path / "evalplus" / "HumanEvalPlus-v0.1.10.jsonl"
     kept.write_text(json.dumps(record) + "\n")
-    finding = doctor._of_evalplus("humaneval+")
+    finding = doctor._dataset("humaneval+")
     assert (finding.state, finding.detail.startswith("1 tasks")) == ("ok", True)
 
 
