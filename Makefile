@@ -29,7 +29,7 @@ slurm:           # a real Slurm for the tests of `executor: slurm`
 	@scripts/apt-install.sh "the tests of executor: slurm cannot run" "slurmctld slurmd munged sbatch" "slurmctld slurmd slurm-client munge"
 
 demo: $(STAMP) sandbox  ## five variants of a tiny StarCoder2 in real vLLM, measured, graded, reported
-	$(BIN)/starwatt run configs/studies/demo.yaml
+	$(BIN)/starwatt run configs/studies/demo.yaml || [ $$? -eq 3 ]  # 3: measured; it has said which cells are invalid
 
 check: $(STAMP)  ## lint, format, types, import contract
 	$(BIN)/ruff check .

@@ -15,8 +15,9 @@ The command line prints the message alone, without a traceback, and exits with `
 
 from __future__ import annotations
 
+import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 _CHANGES = re.compile(r"/\S+|0x[0-9a-fA-F]+|\d+")
 
@@ -77,6 +78,17 @@ def first_few(names: Sequence[str], most: int) -> str:
     """Name the first of many, and say how many more there are."""
     more = len(names) - most
     return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
+
+
+def counted(number: int, what: str) -> str:
+    """Write a number of things: ``1 cell``, ``2 cells``."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def did_you_mean(given: object, known: Iterable[str]) -> str:
+    """Return what ends a refusal of a name: the nearest of those there are; empty where none is near."""
+    near = difflib.get_close_matches(str(given), list(known), n=1)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 def reason_of(error: BaseException) -> str:

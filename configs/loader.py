@@ -24,7 +24,7 @@ from configs.recordings import read_recording
 from configs.restarts import Resident
 from configs.schema import RecordedOutput, Study
 from configs.variant import Setting, Variant
-from starwatt_errors import UsageError
+from starwatt_errors import UsageError, did_you_mean
 
 HERE = Path(__file__).resolve().parent
 VARIANTS = HERE / "variants"
@@ -235,10 +235,10 @@ def load_variant(name: str, defined: Defined = NONE) -> Variant:
         return _with_template_found(*_preset(VARIANTS / f"{name}.yaml", Variant))
     derived = derived_variant(name, partial(load_variant, defined=defined))
     if derived is None:
-        known = ", ".join([*variant_names(), *defined])
+        known = [*variant_names(), *defined]
         raise UsageError(
-            f"there is no variant {name!r}; there are: {known}; and of each, {FORMS}; a file of your own is named "
-            f"by its path, ./{name}.yaml"
+            f"there is no variant {name!r}; there are: {', '.join(known)}; and of each, {FORMS}; a file of your own is "
+            f"named by its path, ./{name}.yaml{did_you_mean(name, known)}"
         )
     return derived
 

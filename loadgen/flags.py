@@ -68,16 +68,7 @@ class LoadFlags:
         Raises:
             UsageError: a flag is missing or wrong, or two contradict each other.
         """
-        ways = (
-            self.single_stream,
-            self.concurrency is not None and self.qps is None and self.trace is None,
-            self.qps is not None,
-            self.trace is not None,
-        )
-        if ways.count(True) != 1:
-            raise UsageError(
-                "say how requests are offered: one of --single-stream, --concurrency N, --qps R, --trace FILE"
-            )
+        self._refuse_ways()
         if self.arrivals is not None and self.qps is None:
             raise UsageError("--arrivals belongs to --qps")
         if self.most_tokens is not None and self.trace is None:
@@ -107,6 +98,23 @@ class LoadFlags:
             flag = _FLAGS.get(field, field.replace("_", "-"))
             given = f" (given: {self.workers})" if flag == "workers" else ""
             raise UsageError(f"--{flag}: {words_of(error)}{given}") from error
+
+    def _refuse_ways(self) -> None:
+        """Refuse no way of offering requests, and several."""
+        ways = {
+            "--single-stream": self.single_stream,
+            "--concurrency": self.concurrency is not None,
+            "--qps": self.qps is not None,
+            "--trace": self.trace is not None,
+        }
+        given = [flag for flag, is_given in ways.items() if is_given]
+        if len(given) == 1 or given in (["--concurrency", "--qps"], ["--concurrency", "--trace"]):  # a cap
+            return
+        several = f"; not {' and '.join(given)} together" if given else ""
+        raise UsageError(
+            "say how requests are offered: one of --single-stream, --concurrency N, --qps R, --trace FILE"
+            f"{several}"
+        )
 
     def _load(self) -> Load:
         offered: dict[str, Any] = {"kind": "single_stream"}

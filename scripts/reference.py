@@ -232,6 +232,7 @@ def reasons() -> Iterator[str]:
     yield "# Reason codes"
     yield ""
     yield "Why a figure is invalid, missing, or to be read with care; in `reasons` of every table."
+    yield "What to do about each: [troubleshooting](../troubleshooting.md#reason-codes)."
     yield from _table(
         ("code", "meaning"), [(f"`{code}`", text) for code, text in sorted(EXPLANATIONS.items())]
     )

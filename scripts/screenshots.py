@@ -19,7 +19,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, FloatRect, Page, sync_playwright
 
 from analysis.compare.runs import compare
 from analysis.opened import open_run
@@ -33,7 +33,8 @@ from traces.layout import RunDir
 
 ROOT = Path(__file__).resolve().parent.parent
 IMAGES = ROOT / "docs" / "images"
-WIDTH, HEIGHT = 1000, 640  # CSS pixels; one of the picture each, so that files stay small
+WIDTH, HEIGHT = 1000, 640  # CSS pixels of a window; one of the picture each, so that files stay small
+AROUND = 16  # an element, in pixels
 MOST_BYTES = 150_000
 THEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 MORE = MappingProxyType({"block 1": 1.07, "block 2": 1.12, "block 3": 1.10})
@@ -47,11 +48,11 @@ _LOADS = (
 
 @dataclass(frozen=True)
 class Shot:
-    """One picture: a page, and the element at its top (the page's own top where there is none)."""
+    """One picture: the top of a page, or the whole first row of its elements that a selector finds."""
 
     name: str
     page: Path
-    at: str | None = None
+    of: str | None = None
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -88,8 +89,8 @@ def shots(folder: Path, run: Path | None) -> list[Shot]:
     comparison = write_comparison(compare([first, second]), folder / "comparison.html")
     return [
         Shot("report", report),
-        Shot("report-figures", report, "#figures"),
-        Shot("comparison", comparison, "#figures"),
+        Shot("report-figures", report, "figure"),
+        Shot("comparison", comparison, "figure"),
     ]
 
 
@@ -101,12 +102,18 @@ def take(browser: Browser, wanted: Sequence[Shot], out: Path) -> Iterator[Path]:
             context = browser.new_context(color_scheme=theme, viewport={"width": WIDTH, "height": HEIGHT})
             page = context.new_page()
             page.goto(shot.page.resolve().as_uri())
-            if shot.at is not None:
-                page.locator(shot.at).evaluate("element => element.scrollIntoView()")
             path = out / f"{shot.name}-{theme}.png"
-            page.screenshot(path=path, animations="disabled")
+            page.screenshot(path=path, animations="disabled", full_page=True, clip=_clip(page, shot.of))
             context.close()
             yield path
+
+
+def _clip(page: Page, of: str | None) -> FloatRect:
+    """What of a page is shown; elements in one row are of one height."""
+    box = None if of is None else page.locator(of).first.bounding_box()
+    if box is None:
+        return {"x": 0, "y": 0, "width": WIDTH, "height": HEIGHT}
+    return {"x": 0, "y": box["y"] - AROUND, "width": WIDTH, "height": box["height"] + 2 * AROUND}
 
 
 @contextmanager

@@ -40,10 +40,10 @@ failed() {
 }
 
 if [ "$target" = gpu ]; then
-    echo "set-up: a GPU machine; installing requirements/gpu.txt (several GB, some minutes)"
+    echo "set-up: a GPU machine; installing requirements/gpu.txt (several GB, some minutes; log: $log)"
     install -r requirements/gpu.txt || failed "requirements/gpu.txt"
 else
-    echo "set-up: no GPU; installing requirements/cpu.txt (3 GB, some minutes)"
+    echo "set-up: no GPU; installing requirements/cpu.txt (3 GB, some minutes; log: $log)"
     install -r requirements/cpu.txt || failed "requirements/cpu.txt"
     # The configured indexes first; a CPU build of torch is not on all of them.
     install -r requirements/torch-cpu.txt || {

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from configs.datasets import Dataset
+from starwatt_errors import counted
 from study.executors.choice import executor_for
 from study.executors.executor import Executor
 from study.executors.loop import measure_all
@@ -174,7 +175,7 @@ def _built(study_run: StudyRun, executor: Executor) -> tuple[StudyRun, Checkpoin
     write_parquet(run.plan, plan_table(study_run.cells))
     left = len(study_run.todo())
     if left < len(study_run.cells):
-        tell(f"resuming: {left} of {len(study_run.cells)} cells are left")
+        tell(f"resuming: {left} of {counted(len(study_run.cells), 'cell')} left")
     return study_run, checkpoints
 
 
@@ -186,7 +187,7 @@ def finish(run: RunDir, dataset: Dataset, *, gradable: bool) -> StudyResult:
     cells = ungraded_cells(run)
     if gradable and cells:
         with Display("grading", 1) as display:
-            display.title(f"{len(cells)} cells")
+            display.title(counted(len(cells), "cell"))
             grade_cells(
                 run, dataset, cells, lambda done, total: display.status(f"{done}/{total} completions")
             )

@@ -31,7 +31,7 @@ OLDER_GRADER = "graded_by_older"
 EXPLANATIONS = {
     "generator_lagged": "The load generator sent requests late: p99 of sent - scheduled is above its bound.",
     "rate_not_reached": "Requests went out at less than 99 % of the scheduled rate.",
-    "window_too_short": "The window is shorter than measure.min_s, or holds too few power readings.",
+    "window_too_short": f"The window holds fewer than {MIN_SAMPLES} power readings, or is shorter than a study says.",
     "not_steady": "Power, tokens, clock or temperature went one way through the window: its mean stands for no state.",
     "drift": "Joules, watts or rates of this load went one way from block to block.",
     "counter_disagrees": "Energy counter and integrated power differ by more than 5 % and three standard errors.",

@@ -9,6 +9,8 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
+from starwatt_errors import did_you_mean
+
 _LONGEST = 60
 _SECRETS = (("key",), ("token",))  # fields that say where a secret is; some write the secret itself there
 _FIELDS = "a mapping of fields (name: value)"
@@ -52,7 +54,11 @@ def _described(detail: Any, model: type[BaseModel], data: Any) -> tuple[tuple[An
         known = dict.fromkeys(
             name for owner in _owners(model, detail["loc"][:-1]) for name in owner.model_fields
         )
-        return location, f"no such field; known here: {', '.join(known)}", ""
+        return (
+            location,
+            f"no such field; known here: {', '.join(known)}{did_you_mean(location[-1], known)}",
+            "",
+        )
     if kind == "union_tag_not_found" and isinstance(detail["input"], dict):
         kinds = [name for owner in _owners(model, detail["loc"]) for name in _kinds(owner)]
         return (*location, "kind"), f"is required: takes one of {', '.join(kinds)}", ""

@@ -17,7 +17,7 @@ from server.build.given.files import check_files, check_tokenizer, names_in
 from server.build.given.weights import check_fit, check_weights
 from server.build.shape import in_the_usual_names, odd_dimension
 from server.build.store import PROVENANCE, Checkpoint, file_digest
-from starwatt_errors import BuildError, UsageError, reason_of
+from starwatt_errors import BuildError, UsageError, did_you_mean, reason_of
 from traces.atomic import read_json
 
 HUB_FILES = ("*.safetensors", "*.safetensors.index.json", "*.json", "*.txt", "*.model", "*.jinja")
@@ -44,10 +44,10 @@ def named_model(model: str) -> Architecture | Path | str:
     if model.startswith(("/", "./", "../", "~")):
         raise UsageError(f"models: there is no folder {model}")
     if model.count("/") != 1:
-        known = ", ".join(sorted(path.stem for path in ARCHITECTURES.glob("*.json")))
+        known = sorted(path.stem for path in ARCHITECTURES.glob("*.json"))
         raise UsageError(
-            f"models: {model!r} is neither an architecture ({known}), nor a folder (begin it with ./ or /), "
-            "nor a hub id (owner/name)"
+            f"models: {model!r} is neither an architecture ({', '.join(known)}), nor a folder (begin it with ./ or /), "
+            f"nor a hub id (owner/name){did_you_mean(model, known)}"
         )
     return model
 

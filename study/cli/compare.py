@@ -10,6 +10,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
+from analysis.compare.in_common import nothing_in_common
 from analysis.compare.runs import PASSED, Comparison, compare
 from analysis.compare.with_paper import NAME, VIEWS, beside_paper
 from analysis.metrics import metric
@@ -25,6 +26,7 @@ from analysis.report.paper_page import paper_lines, paper_table, write_paper_pag
 from analysis.report.tables.table import TextTable
 from analysis.results.headline import ESTIMATED
 from analysis.results.left_out import left_out
+from configs.differences import Change
 from starwatt_errors import UsageError
 from study.cli.answers import print_json
 from study.cli.gate import EXIT_CODES, GateFlags, gate_as_json, tell_gate
@@ -57,16 +59,28 @@ def compare_runs(folders: Sequence[Path], out: Path, *, as_json: bool, asked: Ga
 def _tell(comparison: Comparison) -> None:
     for line in asked_lines(comparison):
         tell(line)
+    apart = nothing_in_common(comparison)
+    for line in apart:
+        tell(line)
     for name in comparison.names[1:]:
-        show(_table(comparison, name))
-    for line in (*answer_lines(comparison), *gain_lines(comparison), *remark_lines(comparison)):
+        if any(difference.run == name for difference in comparison.differences):
+            show(_table(comparison, name))
+    remarks = remark_lines(comparison) if len(apart) < len(comparison.others) else []  # it was told of each
+    for line in (*answer_lines(comparison), *gain_lines(comparison), *remarks):
         tell(line)
     for other in comparison.others:
         if other.tasks:
             tell(f"{other.name}: pass@1 is compared over {other.tasks}", style="dim")
         for change in (*other.study, *other.machine):
-            first, second = change.words
-            tell(f"{other.name}: {change.field} is {second}, in {comparison.names[0]} {first}", style="dim")
+            tell(f"{other.name}: {_words_of(change, comparison.names[0], other.name)}", style="dim")
+
+
+def _words_of(change: Change, reference: str, name: str) -> str:
+    """Say how a field differs; where one run alone has it, that is all that is to be compared."""
+    if change.first is None or change.second is None:
+        return f"only {reference if change.second is None else name} says {change.field}"
+    first, second = change.words
+    return f"{change.field} is {second}, in {reference} {first}"
 
 
 def compare_with_paper(folders: Sequence[Path], out: Path, *, as_json: bool) -> None:

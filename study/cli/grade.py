@@ -10,7 +10,7 @@ from typing import Any
 from analysis.grading import grade_samples
 from analysis.grading.samples import pass_at_every_k
 from configs.datasets import Dataset, check_flag, load_dataset
-from starwatt_errors import UsageError
+from starwatt_errors import UsageError, counted
 from study.cli.answers import print_json
 from study.grading import damaged_cells, grade_cells, graded_rows, ungraded_cells, verdict_cache
 from study.plan.prompts import MADE_UP, NO_TESTS, dataset_of, why_not_graded
@@ -44,7 +44,7 @@ def grade(order: GradeOrder, *, as_json: bool) -> bool:
     elif order.run_directory is None:
         print(_words(result["pass_at_k"], result["tasks"], result["dataset"]))  # noqa: T201
     else:
-        print(f"{result['completions']} completions of {result['cells']} cells graded")  # noqa: T201
+        print(f"{counted(result['completions'], 'completion')} of {counted(result['cells'], 'cell')} graded")  # noqa: T201
         for row in result["pass_at_k"]:
             block = "all blocks" if row["block"] is None else f"b{row['block']}"
             said = _words(row["pass_at_k"], row["tasks"], result["dataset"])

@@ -118,7 +118,7 @@ EXIT_CODES = {
 }
 SEE_ALSO = {
     "starwatt COMMAND --help": "a command's options and examples",
-    "README.md": "two minutes to the first result",
+    "README.md": "what it does, and the commands to begin with",
     "docs/tutorial.md": "from nothing to a finished comparison",
     "docs/how-to.md": "one thing at a time",
     "docs/reference/": "every option, field, file and reason code",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 import sys
 import tempfile
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import typer
@@ -35,7 +37,7 @@ seed: 20
 
 @dataclass(frozen=True)
 class Wanted:
-    """Hold what a study is made from; None: ask, or take what stands in ``_DEFAULTS``."""
+    """Hold what a study is made from; None: ask, or take what is usual."""
 
     name: str | None = None
     model: str | None = None
@@ -45,13 +47,13 @@ class Wanted:
     blocks: int | None = None
 
 
-_DEFAULTS = Wanted("my-study", DEFAULT_MODEL, "bf16,nf4-bnb", "8,32", "humaneval+", 3)
+_DEFAULTS = Wanted(None, DEFAULT_MODEL, "bf16,nf4-bnb", "8,32", "humaneval+", 3)
 _QUESTIONS = {
     "name": "Name of the study (its run is runs/NAME)",
     "model": "Model (hub id, ./folder, or a name in configs/architectures)",
     "variants": "Variants, the baseline first (comma between)",
     "concurrency": "Requests in flight beside one at a time (comma between)",
-    "dataset": "Prompts (humaneval+, starwatt-24, or a .jsonl file)",
+    "dataset": "Prompts (humaneval+, mbpp+, starwatt-24, or a .jsonl file)",
     "blocks": "Blocks (three or more give intervals)",
 }
 
@@ -64,9 +66,11 @@ def init(file: Path, given: Wanted) -> None:
     """
     if file.exists():
         raise UsageError(f"{file} is there already: name another file, or edit it")
-    text = study_text(file, _asked(given) if sys.stdin.isatty() else given)
+    text = study_text(file, _asked(file, given) if sys.stdin.isatty() else given)
     write_text(file, text)
-    print(f"{file}\nstarwatt run {file} --dry-run\nstarwatt run {file}")  # noqa: T201
+    print(f"written: {file}")  # noqa: T201
+    print(f"what it takes: starwatt run {shlex.quote(str(file))} --dry-run")  # noqa: T201
+    print(f"measure it: starwatt run {shlex.quote(str(file))}")  # noqa: T201
 
 
 def study_text(file: Path, given: Wanted) -> str:
@@ -75,9 +79,8 @@ def study_text(file: Path, given: Wanted) -> str:
     Raises:
         UsageError: an answer makes no study; the message is that of the file's field.
     """
-    wanted = {
-        field.name: getattr(given, field.name) or getattr(_DEFAULTS, field.name) for field in fields(given)
-    }
+    usual = _usual(file)
+    wanted = {field.name: getattr(given, field.name) or getattr(usual, field.name) for field in fields(given)}
     variants = [_as_yaml(variant.strip()) for variant in wanted["variants"].split(",")]
     loads = [
         f"  - {{kind: closed, concurrency: {number.strip()}}}" for number in wanted["concurrency"].split(",")
@@ -108,11 +111,16 @@ def _check(file: Path, text: str) -> None:
             raise UsageError(str(error).replace(tried.name, str(file))) from error
 
 
-def _asked(given: Wanted) -> Wanted:
-    answers = {}
+def _usual(file: Path) -> Wanted:
+    """Return what is taken where nothing is said: a study is called as its file, so that two have two runs."""
+    return replace(_DEFAULTS, name=re.sub(r"[^A-Za-z0-9._-]+", "-", file.stem).strip("-._") or "my-study")
+
+
+def _asked(file: Path, given: Wanted) -> Wanted:
+    answers, usual = {}, _usual(file)
     for name, question in _QUESTIONS.items():
         known = getattr(given, name)
         if known is None:
-            known = typer.prompt(question, default=getattr(_DEFAULTS, name))
+            known = typer.prompt(question, default=getattr(usual, name))
         answers[name] = known
     return Wanted(**answers)

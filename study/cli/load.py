@@ -14,7 +14,9 @@ from starwatt_errors import StarwattError, UsageError
 from study.cli.answers import print_json
 from study.cli.results import tell_invalid
 from study.exit_codes import INTERRUPTED, INVALID
-from study.load.load_test import load_test, refuse_used
+from study.load.called import Called
+from study.load.folder import take
+from study.load.load_test import load_test
 from study.load.remarks import remarks
 from study.load.summary import energy_words, summary_table
 from study.progress.display import console, tell
@@ -40,21 +42,27 @@ class Driven:
     """Gross, of the first meter that it has; None without one."""
 
 
-def run_load_test(spec: LoadSpec, out: Path, meter_at: str | None, slo: str | None, *, as_json: bool) -> int:
+def run_load_test(
+    spec: LoadSpec, out: Path, meter_at: str | None, slo: str | None, called: Called, *, as_json: bool
+) -> int:
     """Drive the load and print its figures; returns the exit code."""
-    driven = drive(spec, out, meter_at, slo, shown=not as_json)
+    driven = drive(spec, out, meter_at, slo, called, shown=not as_json)
     if as_json:
         print_json(driven.summary)
+    elif meter_at is None:  # with a meter its report was told
+        tell(f"written: {out} (starwatt report {out})")
     return driven.code
 
 
-def drive(spec: LoadSpec, out: Path, meter_at: str | None, slo: str | None, *, shown: bool = True) -> Driven:
+def drive(
+    spec: LoadSpec, out: Path, meter_at: str | None, slo: str | None, called: Called, *, shown: bool = True
+) -> Driven:
     """Drive the load, and tell what a person must hear; ``shown``: its figures too."""
     slo_ms = None if slo is None else parse_slo(slo)
     _refuse_meter(meter_at)
     if meter_at == "local":
         put_back_what_was_left(tell)
-    test = load_test(spec, out, meter_at=meter_at, slo_ms=slo_ms)
+    test = load_test(spec, out, meter_at=meter_at, slo_ms=slo_ms, called=called)
     if shown:
         console.print(summary_table(test.summary))
     for remark in remarks(test.summary):
@@ -74,7 +82,9 @@ def _refuse_meter(meter_at: str | None) -> None:
         raise UsageError(f"--meter {meter_at}: takes local, or the URL of a `starwatt meter --serve`")
 
 
-def look_for_rate(base: LoadSpec, wanted: FindRate, out: Path, meter_at: str | None, *, as_json: bool) -> int:
+def look_for_rate(
+    base: LoadSpec, wanted: FindRate, out: Path, meter_at: str | None, called: Called, *, as_json: bool
+) -> int:
     """Look for the highest rate that holds, a load test a window in ``out``, and tell it; returns the exit code.
 
     The last window of the answer has power beside it, with ``meter_at``.
@@ -84,7 +94,7 @@ def look_for_rate(base: LoadSpec, wanted: FindRate, out: Path, meter_at: str | N
         LoadError: the endpoint cannot be reached, or answers nothing.
     """
     _refuse_meter(meter_at)
-    refuse_used(out)
+    take(out)
     if meter_at == "local":
         put_back_what_was_left(tell)
     runs: dict[Trial | None, RunDir] = {}
@@ -92,7 +102,7 @@ def look_for_rate(base: LoadSpec, wanted: FindRate, out: Path, meter_at: str | N
     def measure(spec: LoadSpec, trial: Trial | None) -> Requests:
         folder = out / f"w{spec.block:02d}-{spec.load.slug}"
         metered = meter_at if trial is not None and trial.confirms else None
-        test = load_test(spec, folder, meter_at=metered, slo_ms=wanted.bounds_ms)
+        test = load_test(spec, folder, meter_at=metered, slo_ms=wanted.bounds_ms, called=called)
         if test.interrupted:
             raise KeyboardInterrupt
         runs[trial] = test.run
@@ -113,6 +123,7 @@ def look_for_rate(base: LoadSpec, wanted: FindRate, out: Path, meter_at: str | N
     tell(
         in_words(result, wanted) + ("" if joules is None else f"; {significant(joules)} J/good request there")
     )
+    tell(f"written: {out / 'rate.json'}" + ("" if tested is None else f" (starwatt report {out / tested})"))
     return _code_of(result, believed=believed)
 
 

@@ -5,15 +5,17 @@ The analysis is imported where it begins: pandas and scipy take longer than ever
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from contextlib import nullcontext
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from starwatt_errors import UsageError
+from starwatt_errors import UsageError, counted
 from study.cli.answers import print_json
 from study.cli.options import make_folder
+from study.exit_codes import INVALID
 from study.progress.display import Display, tell
 from study.records.existing import existing
 from traces.layout import RunDir
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from analysis.results.costs import Factors
     from analysis.results.points import Results
     from analysis.tables import AnalysisSummary
+    from analysis.verify.run import Verification
 
 _MOST_NAMED = 6
 """Stretches of blocks in one line."""
@@ -93,10 +96,20 @@ def verify_run(run_directory: Path, *, as_json: bool) -> bool:
         tell(f"{finding.where}: {finding.what}{kind}")
     for remark in verification.remarks:
         tell(remark)
-    if verification.ok:
-        counted = f"{verification.cells} cells, {verification.requests} measured requests"
-        tell(f"{counted}: all figures follow from the traces, and none is invalid")
+    tell(_verified_in_sum(verification))
     return verification.ok
+
+
+def _verified_in_sum(verification: Verification) -> str:
+    """Say what holds: all, all but cells that are not to be believed, or what was not named."""
+    sums = f"{counted(verification.cells, 'cell')}, {counted(verification.requests, 'measured request')}"
+    if verification.ok:
+        return f"{sums}: all figures follow from the traces, and none is invalid"
+    if {finding.kind for finding in verification.findings} == {"invalid_cell"}:
+        valid = verification.cells - len({finding.where for finding in verification.findings})
+        holds = f"{valid} of {counted(verification.cells, 'cell')} {'is' if valid == 1 else 'are'} valid"
+        return f"{sums}: all figures follow from the traces; {holds}"
+    return f"{sums}: what is not named above follows from the traces"
 
 
 def tell_answer(run_dir: RunDir, summary: AnalysisSummary, *, as_json: bool) -> None:
@@ -157,6 +170,35 @@ def tell_invalid(summary: AnalysisSummary) -> None:
         tell(f"not to be believed: {side} · {_blocks(blocks)}: {why}")
     for warning in summary.warnings:
         tell(warning)
+
+
+def tell_how_to_measure_again(run_dir: RunDir, summary: AnalysisSummary) -> None:
+    """Tell how many cells are valid, and how those that are not are measured again; nothing where all are."""
+    from analysis.validity.reasons import scope_of
+
+    if not summary.invalid:
+        return
+    valid = summary.cells - len(summary.invalid)
+    said = (
+        f"{valid} of {counted(summary.cells, 'cell')} {'is' if valid == 1 else 'are'} valid (exit code {INVALID}: "
+        "measured, and invalid in part)"
+    )
+    again = [
+        cell.key
+        for cell in summary.invalid
+        if run_dir.is_measured(cell.key) and any(scope_of(code) != "accuracy" for code in cell.reasons)
+    ]
+    if again:
+        folders = [shlex.quote(str(run_dir.cell(key))) for key in again]
+        removed = (
+            f"rm -r {' '.join(folders)}"
+            if len(folders) <= _MOST_NAMED
+            else f"remove the folders of those that are named above, below {run_dir.cells}"
+        )
+        said += (
+            f"; to measure the other{'' if len(again) == 1 else 's'} again: {removed}, then the same command"
+        )
+    tell(said)
 
 
 def _blocks(numbers: Sequence[int]) -> str:

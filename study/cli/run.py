@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from starwatt_errors import StarwattError
 from study.cli.answers import print_answer
-from study.cli.results import tell_answer
+from study.cli.results import tell_answer, tell_how_to_measure_again
 from study.exit_codes import INVALID
 from study.progress.display import tell
 from study.records.repeat import WantedStudy
@@ -22,6 +22,8 @@ def run(wanted: WantedStudy, *, retry_failed: bool, metrics_port: int | None, as
     if result.given_up:
         tell(f"{result.run.attempts} has every failure; once mended: the same command with --retry-failed")
         return StarwattError.exit_code
+    if not as_json:
+        tell_how_to_measure_again(result.run, result.summary)
     return INVALID if result.summary.invalid else 0
 
 

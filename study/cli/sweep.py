@@ -11,32 +11,44 @@ from rich.table import Table
 from loadgen.spec import LoadSpec
 from starwatt_errors import StarwattError, UsageError
 from study.cli.answers import print_json
-from study.cli.load import Driven, drive
+from study.cli.load import Driven, drive, run_load_test
 from study.exit_codes import INTERRUPTED
-from study.load.load_test import refuse_used
+from study.load.called import Called
+from study.load.folder import take
 from study.load.summary import shown
 from study.progress.display import console, tell
 from traces.atomic import write_json
 
+_SEE_ABOVE = " *"
 
-def run_sweep(
-    specs: Sequence[LoadSpec], out: Path, meter_at: str | None, slo: str | None, *, as_json: bool
+
+def run_loads(
+    specs: Sequence[LoadSpec],
+    out: Path,
+    meter_at: str | None,
+    slo: str | None,
+    called: Called,
+    *,
+    as_json: bool,
 ) -> int:
-    """Drive the loads one after the other into folders in ``out``, and ``out/sweep.json``; returns the worst exit code.
+    """Drive one load into ``out``, or several one after the other; returns the (worst) exit code.
 
-    A load that was interrupted, or in which nothing was completed, ends the sweep.
+    Several lie in folders of ``out``, with ``out/sweep.json``; one that was interrupted, or in which nothing was
+    completed, ends them.
 
     Raises:
         UsageError: ``out`` is not empty, or a rate is named twice.
     """
+    if len(specs) == 1:
+        return run_load_test(specs[0], out, meter_at, slo, called, as_json=as_json)
     folders = [spec.load.slug for spec in specs]
     if len(set(folders)) < len(folders):
         raise UsageError(f"--qps: names a rate twice ({', '.join(folders)})")
-    refuse_used(out)
+    take(out)
     done: dict[str, Driven] = {}
     code = 0
     for folder, spec in zip(folders, specs, strict=True):
-        done[folder] = drive(spec, out / folder, meter_at, slo)
+        done[folder] = drive(spec, out / folder, meter_at, slo, called)
         code = max(code, done[folder].code) if code != StarwattError.exit_code else code
         if done[folder].code in (INTERRUPTED, StarwattError.exit_code):
             code = done[folder].code
@@ -46,18 +58,28 @@ def run_sweep(
         print_json([{"folder": folder, **driven.summary} for folder, driven in done.items()])
     else:
         console.print(_table(done))
+        tell(
+            f"written: {out / 'sweep.json'}, and a run for each rate (starwatt report {out / next(iter(done))})"
+        )
     for left in folders[len(done) :]:
         tell(f"not measured: {left}")
     return code
 
 
 def _table(done: dict[str, Driven]) -> Table:
-    table = Table(title="by rate")
-    for column in ("load", "requests/s", "TTFT p50", "TTFT p99", "e2e p50", "e2e p99, ms", "J/request"):
-        table.add_column(column, justify="left" if column == "load" else "right")
-    for folder, driven in done.items():
+    """Lay out a row a rate; joules only where one has some, so that a narrow terminal keeps the rest."""
+    joules = any(driven.j_per_request is not None for driven in done.values())
+    table = Table(title="by rate; latencies in ms", caption=_caption(done))
+    for column in ("offered/s", "requests/s", "TTFT p50", "p99", "e2e p50", "p99", *["J/request"] * joules):
+        table.add_column(column, justify="right", no_wrap=True)
+    for driven in done.values():
         metrics: dict[str, Any] = driven.summary["metrics"]
         latencies = [metrics[name][at] for name in ("ttft_ms", "e2e_ms") for at in ("p50", "p99")]
-        marked = folder if not driven.code else f"{folder} (see above)"
-        table.add_row(marked, *map(shown, (metrics["request_rate"], *latencies, driven.j_per_request)))
+        rate = f"{driven.summary['load']['qps']:g}{_SEE_ABOVE * (driven.code != 0)}"
+        figures = (metrics["request_rate"], *latencies, *[driven.j_per_request] * joules)
+        table.add_row(rate, *map(shown, figures))
     return table
+
+
+def _caption(done: dict[str, Driven]) -> str | None:
+    return f"{_SEE_ABOVE.strip()} see above" if any(driven.code for driven in done.values()) else None

@@ -152,7 +152,7 @@ def _dataset(name: str) -> Finding:
     source = EVALPLUS_FILES.get(name)  # None of the one that is bundled
     if source is not None and source.find() is None:
         return missing(
-            "evalplus fetches it when it is first used",
+            "not here yet: evalplus fetches it when it is first used",
             f"without a network: {source.override}={source.file_name}",
         )
     dataset = load_dataset(name)

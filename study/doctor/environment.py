@@ -49,9 +49,12 @@ def gpus_in_use() -> Finding:
 
 def gpu_power() -> Finding:
     """Say whether a visible board is held below the power it was made for."""
+    boards = gpu_inventory()
+    if not boards:
+        return ok("there is no board that could be held below it")
     capped = [
         f"{gpu.name} ({gpu.uuid}): {gpu.power_limit_w:.0f} of {gpu.default_power_limit_w:.0f} W"
-        for gpu in gpu_inventory()
+        for gpu in boards
         if gpu.power_limit_w is not None
         and gpu.default_power_limit_w is not None
         and gpu.power_limit_w < gpu.default_power_limit_w - 1
@@ -78,7 +81,8 @@ def amd_gpus() -> Finding:
         with closing(AmdMeter()) as meter:
             read, left_out = ", ".join(meter.named), "; ".join(meter.left_out)
     except NoAmdError as error:
-        return ok(f"none that is read: {error}")
+        # Brackets hold what a loader says of each place that it has looked in.
+        return ok(f"none that is read: {str(error).partition(' (')[0]}")
     said = f"{read}; left out: {left_out}" if left_out else read
     return ok(f"{said}; an engine on them is yours to start (remote:)")
 
@@ -149,7 +153,9 @@ def engine_on_boards() -> Finding:
         return failed(beside, FOR_THE_BOARDS)
     if old := driver_too_old():
         return failed(old, "root installs it; or serve on a machine that has one")
-    return ok("the environment is the machine's")
+    if not gpu_inventory():
+        return ok("there is no board to serve on: the engine serves on the CPU")
+    return ok("vLLM and CUDA of this environment fit the boards")
 
 
 def compilers() -> Finding:

@@ -15,7 +15,7 @@ from configs.executor import NeighbourCheck
 from configs.loader import ARRIVALS, LENGTHS, PROMPTS, dump_study
 from configs.restarts import Resident
 from configs.schema import Study
-from starwatt_errors import RunError
+from starwatt_errors import RunError, counted
 from study.executors.executor import Executor, ExecutorContext
 from study.executors.loop import measure_units
 from study.executors.slots import Slot
@@ -76,7 +76,9 @@ def measure_alone(check: AloneCheck, around: RunDir, executor: Executor, context
     check.prepare(around)
     budget = RetryBudget(check.run, check.study.attempts)
     cells = sum(len(unit.cells) for unit in check.units)
-    tell(f"  {cells} cells are measured again, each with nobody beside it")
+    tell(
+        f"  {counted(cells, 'cell')} {'is' if cells == 1 else 'are'} measured again, each with nobody beside it"
+    )
     study_run = replace(context.study_run, study=check.study, run=check.run)
     ledger = Ledger(check.run, budget, lambda _: None)
     try:

@@ -25,7 +25,7 @@ from server.power.nvidia.inventory import gpu_inventory
 from server.process.guard import GUARD
 from server.process.spawn import stop_children
 from server.process.waiting import took_lock, wait_until
-from starwatt_errors import RunError, StarwattError
+from starwatt_errors import RunError, StarwattError, counted
 from study import interrupts
 from study.executors.local import LocalExecutor
 from study.executors.loop import measure_all
@@ -83,7 +83,7 @@ def measure(
             held.callback(stop_children, grace_s=_CHILDREN_GRACE_S)
             study_run = _study_run(run, wanted)
             todo, node = study_run.todo(), this_node()
-            tell(f"unit {unit}: {len(todo)} of {len(wanted)} cells are left, on {node.name}")
+            tell(f"unit {unit}: {len(todo)} of {counted(len(wanted), 'cell')} left, on {node.name}")
             if todo:
                 study = study_run.study
                 write_json(run.nodes / f"{node.name}-{unit}.json", _about(study))

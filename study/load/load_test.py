@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from configs.addresses import shown_url
 from configs.datasets import load_dataset
 from configs.loads import Open
 from configs.meters import Meters
+from loadgen.planning.payload import Endpoint
 from loadgen.planning.recorded import with_lengths
 from loadgen.process import run_load
 from loadgen.result import LoadResult
@@ -22,8 +22,11 @@ from server.power.calibration.calibrate import calibrate
 from server.power.meters import choose_sources
 from server.power.nvidia.inventory import gpu_inventory
 from server.process.guard import GUARD
-from starwatt_errors import MeterError, TraceError, UsageError
+from starwatt_errors import MeterError
+from study.load.called import AS_SERVED, Called
+from study.load.folder import emptied_unless_requests_came, take
 from study.load.metering import PHASES, meter_of, told_once
+from study.load.model_trial import refuse_unknown_model
 from study.load.recorded import LENGTH_COLUMNS, lengths_kept, prepared, stand_in
 from study.load.remarks import ERROR_COLUMNS, first_errors
 from study.load.summary import generator_problems, summarise
@@ -31,6 +34,7 @@ from study.load.time_left import TimeLeft
 from study.measure.chat_trial import refuse_without_chat
 from study.measure.meter import Recorded
 from study.measure.metered import metered, record_cell
+from study.measure.one_request import url_of
 from study.measure.secrets import api_key
 from study.plan.cells import unplanned_table
 from study.plan.prompts import NO_TESTS, codes_of, keep_prompts
@@ -39,11 +43,10 @@ from study.records.manifest import description
 from study.records.run_id import new_run_id
 from traces.atomic import write_json, write_parquet
 from traces.cell import Served
-from traces.layout import CellKey, RunDir, model_slug
+from traces.layout import CellKey, RunDir
 from traces.pieces import Trace, open_trace
 from traces.schemas import SCHEMA_VERSION
 
-VARIANT = "endpoint"
 _AT_HAND = ("requests", "schedule")
 """Traces that lie in the folder of the load test too."""
 
@@ -59,7 +62,12 @@ class LoadTest:
 
 
 def load_test(
-    spec: LoadSpec, out: Path, *, meter_at: str | None, slo_ms: Mapping[str, float] | None = None
+    spec: LoadSpec,
+    out: Path,
+    *,
+    meter_at: str | None,
+    slo_ms: Mapping[str, float] | None = None,
+    called: Called = AS_SERVED,
 ) -> LoadTest:
     """Drive ``spec`` and leave a run of one cell in ``out``, and ``summary.json``; Ctrl-C ends it with these.
 
@@ -67,18 +75,19 @@ def load_test(
     the bounds of goodput. Where nothing came of it, ``out`` is as it was.
 
     Raises:
-        UsageError: ``out`` is not empty, ``meter_at`` is no meter, no header can carry the key, or a chat is refused.
+        UsageError: ``out`` is in use, ``meter_at`` is no meter, no header carries the key; a model or chat is refused.
         LoadError: the endpoint cannot be reached.
         MeterError: no meter answers.
         KeyboardInterrupt: Ctrl-C came before the first request.
     """
-    key = api_key()
-    refuse_used(out)
+    key, cell = api_key(), called.key(spec)
+    take(out)
+    refuse_unknown_model(spec, key)
     if spec.endpoint == "chat":
         refuse_without_chat(spec.url, spec.model, key, client=spec.client)
     spec = prepared(spec, key)
-    run, cell = RunDir(out), CellKey(model_slug(spec.model), VARIANT, spec.load.slug, spec.block)
-    with _emptied_unless_requests_came(out):
+    run = RunDir(out)
+    with emptied_unless_requests_came(out):
         if with_lengths(spec.load) is None:
             keep_prompts(run, spec.prompts.dataset)
         try:
@@ -95,34 +104,6 @@ def load_test(
         summary = _summary(spec, outcome, requests, slo_ms)
         write_json(out / "summary.json", summary)
     return LoadTest(summary, run, outcome.interrupted)
-
-
-def refuse_used(out: Path) -> None:
-    """Raise UsageError where a folder holds something."""
-    if out.exists() and any(out.iterdir()):
-        raise UsageError(f"--out {out} is not empty: take a new folder, so that nothing measured is lost")
-
-
-@contextlib.contextmanager
-def _emptied_unless_requests_came(out: Path) -> Iterator[None]:
-    """Empty the folder of a load that failed: it must not block its repetition."""
-    was_there = out.exists()
-    try:
-        yield
-    except BaseException:
-        if not any(_rows(trace) for trace in out.rglob("requests.*")):
-            for left in list(out.iterdir()) if was_there else [out]:
-                shutil.rmtree(left, ignore_errors=True)
-                if left.is_file():
-                    left.unlink()
-        raise
-
-
-def _rows(trace: Path) -> int:
-    try:
-        return int(open_trace(trace.parent, "requests").read(["role"]).num_rows)
-    except TraceError:  # cut off before its first row
-        return 0
 
 
 def _measured(
@@ -160,6 +141,7 @@ def _summary(
     return {
         "schema_version": SCHEMA_VERSION,
         "url": shown_url(spec.url),
+        "asked_at": url_of(Endpoint.parse(spec.url, spec.endpoint)),
         "model": spec.model,
         "load": load.model_dump(mode="json"),
         "errors": dict(outcome.errors),

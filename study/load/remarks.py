@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from starwatt_errors import counted
+
 _MOST_KINDS = 5
 _LONGEST_WORDS = 300
+_NOT_THERE = (404, 405)
+"""That may be of the address."""
 _LENGTHS_OF = {"prompts": "prompts", "outputs": "answers"}
 _NUMBERS = re.compile(r"\b[0-9a-fA-F]*\d[0-9a-fA-F-]*\b")
 
@@ -19,11 +24,13 @@ ERROR_COLUMNS = ("end_ns", "role", "status", "http_status", "error")
 
 
 def first_errors(table: pa.Table) -> list[dict[str, Any]]:
-    """List the first kinds of failure in the order in which they came, each with its count and first words.
+    """List the first kinds of failure in the order in which they came, each with first words and its count.
 
-    What differs by numbers alone is one kind. Filler that was cut off at the end has not failed.
+    Where some are not of the measured requests, ``measured`` counts those that are. What differs by numbers alone is
+    one kind. Filler that was cut off at the end has not failed.
     """
     kinds: dict[tuple[str, int | None, str], dict[str, Any]] = {}
+    measured: Counter[tuple[str, int | None, str]] = Counter()
     failed = table.select(ERROR_COLUMNS).filter(pc.not_equal(table["status"], "ok"))
     for row in failed.sort_by("end_ns").to_pylist():
         if (row["role"], row["status"]) == ("filler", "aborted"):
@@ -34,13 +41,17 @@ def first_errors(table: pa.Table) -> list[dict[str, Any]]:
             key, {"status": row["status"], "http_status": row["http_status"], "error": words, "count": 0}
         )
         kind["count"] += 1
-    return list(kinds.values())[:_MOST_KINDS]
+        measured[key] += row["role"] == "measured"
+    return [
+        kind if measured[key] == kind["count"] else {**kind, "measured": measured[key]}
+        for key, kind in list(kinds.items())[:_MOST_KINDS]
+    ]
 
 
 def remarks(summary: dict[str, Any]) -> list[str]:
     """Say what a person must hear beside the figures: failures, what these do not say, what makes them invalid."""
     metrics, audit = summary["metrics"], summary["audit"]
-    said = [_words_of(kind) for kind in summary["first_errors"]]
+    said = [_words_of(kind, summary.get("asked_at")) for kind in summary["first_errors"]]
     if summary["gave_up"]:
         said.append(f"the load stopped before its end: {summary['gave_up']}")
     if not metrics["completed_requests"]:
@@ -49,6 +60,11 @@ def remarks(summary: dict[str, Any]) -> list[str]:
         said.append(
             f"nothing was streamed: the tokens of {metrics['not_streamed']} answers came all at once, so that TTFT is "
             "that of whole answers, and there is no TPOT (a proxy that buffers?)"
+        )
+    if metrics["completed_requests"] and metrics.get("output_token_rate") is None:
+        said.append(
+            "the server does not say how many tokens an answer has (no `usage` in it): there is neither TPOT nor "
+            "tokens/s (tokens_unknown)"
         )
     if audit["resent"]:
         count = audit["resent"]
@@ -79,10 +95,13 @@ def _words_of_a_problem(problem: Mapping[str, Any]) -> str:
     return f"not to be believed: {words}: {measured}, allowed {bounds} ({problem['reason']})"
 
 
-def _words_of(kind: Mapping[str, Any]) -> str:
+def _words_of(kind: Mapping[str, Any], asked_at: str | None) -> str:
+    at = f" (asked: {asked_at})" if asked_at and kind["http_status"] in _NOT_THERE else ""
     http = "" if kind["http_status"] is None else f" (HTTP {kind['http_status']})"
-    count = f"{kind['count']} request{'' if kind['count'] == 1 else 's'}"
-    return f"{count}: {kind['status']}{http}: {kind['error'] or 'without a word'}"
+    measured = kind.get("measured", kind["count"])
+    others = "" if measured == kind["count"] else f", {measured or 'none'} of them measured"
+    failed = f"{counted(kind['count'], 'request')}{others}: {kind['status']}{http}"
+    return f"{failed}: {kind['error'] or 'without a word'}{at}"
 
 
 def _one_line(words: str) -> str:

@@ -27,7 +27,7 @@ from study.measure.secrets import api_key
 from study.plan.cells import PlannedCell
 from study.plan.cpus import Placement
 from study.plan.engines import settings_of
-from study.progress.display import Display
+from study.progress.display import Display, tell
 from study.progress.exporter import Exporter
 from study.progress.live import Snapshot, watching
 from traces.board import BoardHeld
@@ -220,7 +220,12 @@ def started(spec: EngineSpec, log: Path, status: Callable[[str], None]) -> Engin
     engine = Engine.start(spec, log)
     try:
         engine.wait_ready(status)
-    except (EngineError, KeyboardInterrupt):
+    except EngineError:
+        engine.stop()
+        raise
+    except KeyboardInterrupt:
+        # One that is importing takes its time to hear it.
+        tell(f"stopping: ending the engine of {spec.variant.name}")
         engine.stop()
         raise
     return engine

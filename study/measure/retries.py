@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-from starwatt_errors import EngineError, LoadError, MeterError, RunError, StarwattError
+from starwatt_errors import EngineError, LoadError, MeterError, RunError, StarwattError, counted
 from study.plan.cells import PlannedCell
 from study.records.disk import full, why_no_room
 from traces.attempts import Attempt, note_attempt, read_attempts
@@ -118,7 +118,7 @@ def _is_hopeless(left: Sequence[PlannedCell], budget: RetryBudget, log: Callable
             cell.key, f"{said}: {known.error}", cause=known.cause, starting=True, final=True
         )
         note_attempt(budget.run, attempt)
-    log(f"{said}; {len(left)} cells are left out")
+    log(f"{said}; {counted(len(left), 'cell')} left out")
     return True
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from starwatt_errors import counted
 from study.plan.cells import PlannedCell, first_of_each_start
 from study.plan.preparation import Preparation
 from study.plan.reckoning import Reckoner
@@ -52,14 +53,14 @@ class Forecast:
         """Write it for people, a line each."""
         done = [f"{self.measured} measured already"] if self.measured else []
         done += [f"{self.given_up} given up after failing"] if self.given_up else []
-        counted = f"{self.cells} cells to measure" + (f" ({', '.join(done)})" if done else "")
+        cells = f"{counted(self.cells, 'cell')} to measure" + (f" ({', '.join(done)})" if done else "")
         beside = f" with {self.at_once} at a time" if self.at_once > 1 else ""
         parts = ", ".join(f"{name} {span_words(span)}" for name, span in self.parts.items() if span.high >= 1)
         if not self.cells and not self.seconds.high:
-            return [counted]
+            return [cells]
         return [
             *self.plan,
-            f"{counted}, {self.engine_starts} engine starts",
+            f"{cells}, {counted(self.engine_starts, 'engine start')}",
             f"about {span_words(self.seconds)}{beside} (a range of what is known of such engines, and no bound)",
             *([f"of that {parts}"] if parts else []),
             self._energy(),

@@ -11,6 +11,7 @@ from configs.schema import Study
 from server.build.foresight import Known, likely_shape
 from server.build.store import Store, store_root
 from server.power.nvidia.inventory import Gpu
+from starwatt_errors import counted
 from study.executors.choice import executor_for
 from study.measure.study_run import StudyRun
 from study.plan.cells import PlannedCell, shortest_search_s
@@ -83,7 +84,7 @@ def _plan(study: Study, prepared: Preparation, hardware: Hardware) -> Iterator[s
             f"{variant} is also compared with {control}" for variant, control in study.controls.items()
         )
     loads = [load.slug for load in (*study.loads, *(load for load, _ in study.probe_loads))]
-    yield f"loads: {', '.join(loads)}, in {study.blocks} blocks, on {hardware.words}"
+    yield f"loads: {', '.join(loads)}, in {counted(study.blocks, 'block')}, on {hardware.words}"
     yield from _searches(study)
     if not study.own_variants:
         return

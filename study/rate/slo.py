@@ -20,9 +20,11 @@ def parse_slo(text: str) -> dict[str, float]:
         name, _, time = part.strip().partition("=")
         bound_ms = milliseconds(time)
         if bound_ms is None or name not in LATENCIES:
+            bare = name in LATENCIES and milliseconds(f"{time}ms") is not None
+            unit = f", which lacks its unit: {name}={time}ms, or {name}={time}s" if bare else ""
             raise UsageError(
                 f"--slo {text}: takes bounds such as ttft=200ms,tpot=50ms,e2e=2s, of {', '.join(LATENCIES)} "
-                f"(given: {part.strip()!r})"
+                f"(given: {part.strip()!r}{unit})"
             )
         if name in bounds_ms:
             raise UsageError(f"--slo {text}: names {name} twice")

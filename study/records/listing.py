@@ -43,9 +43,20 @@ class ListedRun:
 
 
 def runs_in(folder: Path) -> Iterator[ListedRun]:
-    """List the runs directly in a folder, the last measured first; without those that cannot be looked into."""
-    runs = [run for path in _folders(folder) if (run := _listed(RunDir(path))) is not None]
-    return iter(sorted(runs, key=lambda run: -run.changed_s))
+    """List the runs of a folder, the last measured first, without those that cannot be looked into.
+
+    Those of a sweep, or of a search, lie a folder deeper.
+    """
+    return iter(sorted(_runs_in(folder, deeper=True), key=lambda run: -run.changed_s))
+
+
+def _runs_in(folder: Path, *, deeper: bool) -> Iterator[ListedRun]:
+    for path in _folders(folder):
+        run = _listed(RunDir(path))
+        if run is not None:
+            yield run
+        elif deeper:
+            yield from _runs_in(path, deeper=False)
 
 
 def _folders(folder: Path) -> Iterator[Path]:

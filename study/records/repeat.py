@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from configs.loader import ARRIVALS, LENGTHS, STUDIES, load_study
-from starwatt_errors import UsageError
+from starwatt_errors import UsageError, did_you_mean
 from study.records.sessions import changed_since, swapped_since
 from traces.atomic import read_json
 from traces.layout import RunDir
@@ -112,6 +112,9 @@ def _study_file(named: Path) -> Path:
     if named.is_file() or named.suffix or len(named.parts) != 1:
         return named
     if not preset.is_file():
-        presets = ", ".join(sorted(path.stem for path in STUDIES.glob("*.yaml")))
-        raise UsageError(f"there is no file {named} and no preset of this name; presets: {presets}")
+        presets = sorted(path.stem for path in STUDIES.glob("*.yaml"))
+        raise UsageError(
+            f"there is no file {named} and no preset of this name; presets: {', '.join(presets)}"
+            f"{did_you_mean(named, presets)}"
+        )
     return preset

@@ -39,7 +39,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def address(site: Path) -> Iterator[str]:
-    """The site behind a web server of this machine: the search works in a page that was served, not in a file."""
+    """The site behind a web server of this machine."""
 
     class Quiet(SimpleHTTPRequestHandler):
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- its name there
@@ -111,9 +111,12 @@ def test_the_keyboard_reaches_every_page_of_the_navigation_and_opens_it(browser:
     assert troubles == []
 
 
-def test_the_search_finds_a_page_by_keyboard(browser: Browser, address: str) -> None:
+@pytest.mark.parametrize("served", [True, False], ids=["served", "opened as a file"])
+def test_the_search_finds_a_page_by_keyboard(
+    browser: Browser, site: Path, address: str, served: bool
+) -> None:
     page, troubles = blank(browser)
-    page.goto(f"{address}/index.html")
+    page.goto(f"{address}/index.html" if served else (site / "index.html").as_uri())
     page.keyboard.press("/")
     page.keyboard.type("bubblewrap")
     expect(page.locator(".md-search-result__item").first).to_be_visible(timeout=60_000)
@@ -126,3 +129,14 @@ def test_a_narrow_screen_scrolls_what_is_wide_not_the_page(browser: Browser, sit
     for name in ("index", "reference/command-line", "reference/configuration", "variants", "design"):
         page.goto((site / f"{name}.html").as_uri())
         assert page.evaluate("document.documentElement.scrollWidth") <= 390, name
+
+
+def test_tables_fit_a_screen(browser: Browser, site: Path) -> None:
+    page, _ = blank(browser)
+    page.set_viewport_size({"width": 1280, "height": 900})
+    for name in ("variants", "measurements/demo-cpu", "measurements/h200", "troubleshooting"):
+        page.goto((site / f"{name}.html").as_uri())
+        wide = page.locator(".md-typeset__table").evaluate_all(
+            "all => all.filter(one => one.scrollWidth > one.parentElement.clientWidth).map(one => one.innerText)"
+        )
+        assert wide == [], name

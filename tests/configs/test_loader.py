@@ -21,6 +21,16 @@ from starwatt_errors import UsageError
 from tests.support.studies import write_study
 
 WRONG = {
+    "field that is nearly one": (
+        ("variants: ", "varaints: "),
+        ":4: varaints: no such field",
+        "; did you mean variants?",
+    ),
+    "variant that is nearly one": (
+        ("int8-bnb]", "int8-bn]"),
+        ":4: variants.1: there is no variant 'int8-bn'",
+        "; did you mean int8-bnb?",
+    ),
     "unknown field": (("seed: 20", "sede: 20"), ":14: sede: no such field", "seed"),
     "unknown field of a load": (
         ("concurrency: 8}", "concurrency: 8, rate: 2}"),

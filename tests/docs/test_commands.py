@@ -49,7 +49,7 @@ CHECKPOINTS = {
 PROMISED = {
     "README.md": [
         "runs/fixed-rate/requests.parquet", "runs/fixed-rate/summary.json", "runs/fixed-rate/report.html",
-        "runs/demo/report.html", "runs/serve/starcoder2-memorised-nf4-bnb-*.log", "comparison.html",
+        "runs/demo/report.html", "runs/serve/starcoder2-memorised-nf4-bnb-*.log",
     ],
     "docs/cluster.md": ["runs/elsewhere/report.html"],
     "docs/tutorial.md": [
@@ -167,10 +167,9 @@ def _set_up(page: str, there: Place) -> None:
     """What the page takes for granted."""
     if page in CHECKPOINTS:
         keep_checkpoints(there, CHECKPOINTS[page])
-    if page in {"README.md", "docs/comparing.md"}:
+    if page == "docs/comparing.md":
         for run in ("before", "after"):
             World(there.folder / "runs" / run, variants=("bf16",), loads=LOADS[:1]).build()
-    if page == "docs/comparing.md":
         in_the_papers_formats(there.folder / "runs" / "paper-formats")
     if page == "docs/import.md":
         for source, names in IMPORTED.items():

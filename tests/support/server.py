@@ -72,6 +72,8 @@ class TruthServer:
     most_in_flight: int = 0
     port: int = 0
     tls: ssl.SSLContext | None = None
+    models: tuple[str, ...] | None = None
+    """What /v1/models lists; None: there is no such page. It is no request that ``asked`` counts."""
 
     @property
     def url(self) -> str:
@@ -129,6 +131,9 @@ class TruthServer:
         """Answer one request; whether the connection goes on."""
         head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
         headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in head[1:-2])}
+        if head[0].startswith("GET "):
+            writer.write(self._listed())
+            return True
         body = json.loads(await reader.readexactly(int(headers["content-length"])))
         self._in_flight += 1
         leave = self._leaver()
@@ -148,6 +153,12 @@ class TruthServer:
             return await self._answer(writer, asked, answer, leave)
         finally:
             leave()
+
+    def _listed(self) -> bytes:
+        if self.models is None:
+            return error_bytes(Answer(status=404, content=b""))
+        listed = {"object": "list", "data": [{"id": name, "object": "model"} for name in self.models]}
+        return error_bytes(Answer(content=json.dumps(listed).encode()))
 
     async def _turn(self, answer: Answer) -> None:
         """Wait until this request may be answered; whoever may when a request arrives goes, and none is overtaken."""
@@ -246,7 +257,7 @@ def as_chunk(data: bytes) -> bytes:
 
 
 def error_bytes(answer: Answer) -> bytes:
-    """An answer that is not 200."""
+    """An answer that is no stream of events."""
     head = f"HTTP/1.1 {answer.status} No\r\ncontent-length: {len(answer.content)}\r\n\r\n"
     return head.encode() + answer.content
 

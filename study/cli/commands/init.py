@@ -11,12 +11,16 @@ _Variants = Annotated[str | None, Option(help="The baseline first, a comma betwe
 _Concurrency = Annotated[
     str | None, Option(help="Requests in flight, beside one at a time; a comma between: 8,32.")
 ]
-_Dataset = Annotated[str | None, Option(help="The prompts: humaneval+, starwatt-24, or a .jsonl file.")]
+_Dataset = Annotated[
+    str | None, Option(help="The prompts: humaneval+, mbpp+, starwatt-24, or a .jsonl file.")
+]
 
 
 def init(
     file: Annotated[Path, Argument(metavar="[FILE]", help="The file to write.")] = Path("study.yaml"),
-    name: Annotated[str | None, Option(help="The study's; its run is runs/NAME.")] = None,
+    name: Annotated[
+        str | None, Option(help="The study's, unless said its file's; its run is runs/NAME.")
+    ] = None,
     model: Annotated[str | None, Option(help="Hub id, ./folder, or a name in configs/architectures.")] = None,
     variants: _Variants = None,
     concurrency: _Concurrency = None,

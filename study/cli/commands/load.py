@@ -15,6 +15,13 @@ from study.cli.options import JsonFlag, Quiet, exit_with, refuse
 _SEARCH = FindRate(kind="find_rate")
 """Its defaults are those of a study's load."""
 _Url = Annotated[str, Option("--url", "--base-url", "--target", help="The endpoint, with or without /v1.")]
+_ServedName = Annotated[
+    str | None,
+    Option(
+        help="The name that requests use, where --model says otherwise what is served: runs are compared where model, "
+        "variant and load are called the same.",
+    ),
+]
 _Concurrency = Annotated[
     int | None,
     Option(
@@ -124,8 +131,10 @@ _WARM_S = 5.0
 def load(
     context: typer.Context,
     url: _Url,
-    model: Annotated[str, Option(help="The name that the endpoint serves.")],
+    model: Annotated[str, Option(help="What the endpoint serves, by the name that requests use.")],
     out: Annotated[Path, Option(help="A new folder for requests.parquet and summary.json.")],
+    served_model_name: _ServedName = None,
+    variant: Annotated[str, Option(help="What the cell is called among variants.")] = "endpoint",
     single_stream: Annotated[bool, Option("--single-stream", help="One request at a time.")] = False,
     concurrency: _Concurrency = None,
     qps: _Qps = None,
@@ -160,23 +169,22 @@ def load(
     names certificates to trust. Exit code 1: no request was completed, a closed load gave up, or no rate holds.
     """
     from loadgen.flags import LoadFlags, rates_of
-    from study.cli.load import look_for_rate, run_load_test
-    from study.cli.sweep import run_sweep
+    from study.cli.load import look_for_rate
+    from study.cli.sweep import run_loads
+    from study.load.called import Called
     from study.rate.flags import search_of
 
     warmup = (0.0 if meter is None else _WARM_S) if warmup is None else warmup
     flags = LoadFlags(
-        url=url, model=model, single_stream=single_stream, concurrency=concurrency, qps=None, arrivals=arrivals,
-        trace=trace, duration=duration, requests=requests, warmup=warmup, dataset=dataset, max_tokens=max_tokens,
-        ignore_eos=ignore_eos, seed=seed, workers=workers, client=client, timeout=timeout,
+        url=url, model=served_model_name or model, single_stream=single_stream, concurrency=concurrency, qps=None,
+        arrivals=arrivals, trace=trace, duration=duration, requests=requests, warmup=warmup, dataset=dataset,
+        max_tokens=max_tokens, ignore_eos=ignore_eos, seed=seed, workers=workers, client=client, timeout=timeout,
         continuous_usage=continuous_usage, endpoint=endpoint, most_tokens=most_tokens,
     )  # fmt: skip
     if find_rate:
         refuse(context, _OF_GIVEN_LOADS, "says nothing with --find-rate")
         search = search_of(flags, rates_of(qps), slo, slo_share, most_qps, search_for)
-        return exit_with(look_for_rate(*search, out, meter, as_json=as_json))
+        return exit_with(look_for_rate(*search, out, meter, Called(model, variant), as_json=as_json))
     refuse(context, ("slo_share", "most_qps", "search_for"), "goes with --find-rate")
     specs = [replace(flags, qps=rate).spec() for rate in rates_of(qps)] or [flags.spec()]
-    if len(specs) > 1:
-        return exit_with(run_sweep(specs, out, meter, slo, as_json=as_json))
-    return exit_with(run_load_test(specs[0], out, meter, slo, as_json=as_json))
+    return exit_with(run_loads(specs, out, meter, slo, Called(model, variant), as_json=as_json))

@@ -65,7 +65,7 @@ def test_the_engines_own_parser_takes_the_command_line(parser: Any, tmp_path: Pa
 def test_vllm_serve_is_what_is_started_whatever_the_distribution_is_called(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, distribution: str, how: str
 ) -> None:
-    monkeypatch.setattr(server.engines.vllm, "_installed", lambda name: name == distribution)
+    monkeypatch.setattr(server.engines.vllm, "installed_version", {distribution: "0.32.0"}.get)
     command = vllm_command(make_spec(tmp_path, "bf16"))
     assert command[:3] == [sys.executable, "-P", how]
     assert "vllm.entrypoints.cli.main" in command[3]
@@ -102,7 +102,7 @@ def test_remote_code_is_trusted_where_a_variant_says_so(tmp_path: Path) -> None:
 def test_vllm_and_the_bitsandbytes_plugin_must_go_together(
     monkeypatch: pytest.MonkeyPatch, version: str, plugin: bool, bnb_wanted: bool, message: str | None
 ) -> None:
-    monkeypatch.setattr(server.engines.vllm, "_installed", lambda _: plugin)
+    monkeypatch.setattr(server.engines.vllm, "installed_version", lambda _: "0.0.3" if plugin else None)
     if message is None:
         check_version(version, bnb_wanted=bnb_wanted)
         return

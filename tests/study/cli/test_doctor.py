@@ -13,6 +13,7 @@ from types import SimpleNamespace
 import pynvml
 import pytest
 
+from server.power.amd.library import NoAmdError
 from server.power.nvidia.binding import BindingError
 from server.power.nvidia.exclusivity import Occupancy
 from server.power.nvidia.inventory import Gpu
@@ -363,3 +364,22 @@ def test_a_boundary_of_rapl_that_cannot_be_read_whole_is_named(tmp_path: Path) -
     assert (finding.state, str(dram / "energy_uj") in finding.detail) == ("missing", True)
     assert package.exists()
     assert finding.detail.startswith("package-0; left out: ")
+
+
+def test_a_machine_without_boards_is_told_so_in_one_line_each(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def no_library() -> None:
+        raise NoAmdError("AMD SMI: no library fits (/opt/rocm/lib/x.so: cannot open\nUnable to find it)")
+
+    monkeypatch.setattr(environment, "gpu_inventory", list)
+    monkeypatch.setattr(environment, "serves_beside_the_boards", lambda: None)
+    monkeypatch.setattr(environment, "driver_too_old", lambda: None)
+    monkeypatch.setattr(environment, "AmdMeter", no_library)
+    found = [environment.gpu_power(), environment.engine_on_boards(), environment.amd_gpus()]
+    assert [finding.state for finding in found] == ["ok"] * 3
+    assert [finding.detail for finding in found] == [
+        "there is no board that could be held below it",
+        "there is no board to serve on: the engine serves on the CPU",
+        "none that is read: AMD SMI: no library fits",
+    ]

@@ -133,6 +133,22 @@ def test_init_writes_a_study_that_is_read_with_a_comment_on_what_it_asks(tmp_pat
 
 
 @pytest.mark.parametrize(
+    ("stem", "name"), [("new-study", "new-study"), ("my first", "my-first"), ("…", "my-study")]
+)
+def test_init_calls_a_study_as_its_file_and_says_what_to_do_with_it(
+    tmp_path: Path, stem: str, name: str
+) -> None:
+    file = tmp_path / f"{stem}.yaml"
+    words = said("init", file, "--model", "starcoder2-memorised")
+    assert load_study(file).name == name
+    assert [line.partition(":")[0] for line in words.splitlines()] == [
+        "written",
+        "what it takes",
+        "measure it",
+    ]
+
+
+@pytest.mark.parametrize(
     ("flags", "message"),
     [
         (("--variants", "nope"), "variants.0: there is no variant 'nope'"),
@@ -179,6 +195,7 @@ def test_a_preset_runs_by_its_name_and_others_are_named(tmp_path: Path) -> None:
     assert (named["cells"], named["plan"][:3]) == (preset["cells"], preset["plan"][:3])
     told = str(CliRunner().invoke(app, ["run", "demoo"]).exception)
     assert told.startswith("there is no file demoo and no preset of this name; presets: batching, demo, ")
+    assert told.endswith("; did you mean demo?")
 
 
 def test_a_variant_is_a_name_or_a_file(tmp_path: Path) -> None:

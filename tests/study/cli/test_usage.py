@@ -20,7 +20,11 @@ BAD_FLAGS = {
         ("--requests", 3),
         "say how requests are offered: one of --single-stream, --concurrency N, --qps R, --trace FILE",
     ),
-    "two loads": (("--single-stream", "--qps", 3, "--requests", 3), "say how requests are offered"),
+    "two loads": (("--single-stream", "--qps", 3, "--requests", 3), "not --single-stream and --qps together"),
+    "a load and its cap, and another": (
+        ("--single-stream", "--concurrency", 2, "--qps", 3, "--requests", 3),
+        "not --single-stream and --concurrency and --qps together",
+    ),
     "no amount": (("--single-stream",), "say how much is measured: one of --duration S, --requests N"),
     "two amounts": (("--single-stream", "--requests", 3, "--duration", 3), "say how much is measured"),
     "a rate of zero": (("--qps", 0, "--requests", 3), "--qps: takes a number from 0.001 on (given: 0.0)"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import socket
@@ -18,6 +19,7 @@ from analysis.requests.columns import read_columns
 from configs.loads import Open
 from starwatt_errors import UsageError
 from study.cli.app import app
+from study.load.model_trial import refuse_unknown_model
 from study.load.remarks import first_errors, remarks
 from study.load.summary import summarise
 from study.load.time_left import TimeLeft
@@ -71,6 +73,69 @@ def test_nothing_completed_is_exit_code_1_and_says_why_everywhere(tmp_path: Path
     assert "2 requests: http_error (HTTP 404)" in said
     assert "no such model" in said
     assert "no request was completed" in said
+
+
+def refuse(asked: Asked) -> Answer:
+    """As vLLM answers who names another model than ``m``, or another path."""
+    if asked.path.startswith("/v1/") and asked.body["model"] in ("m", "alias"):
+        return Answer()
+    return Answer(status=404, content=b'{"error": {"message": "there is no such thing"}}')
+
+
+def test_a_model_that_the_endpoint_neither_lists_nor_serves_is_refused_before_the_load(
+    tmp_path: Path,
+) -> None:
+    with TruthServer(refuse, models=("m",)) as server:
+        out = tmp_path / "out"
+        arguments = ["load", "--url", server.url, "--single-stream", "--requests", "5", "--out", str(out)]
+        done = CliRunner().invoke(app, [*arguments, "--model", "n"])
+        assert isinstance(done.exception, UsageError)
+        assert f"{server.url}/v1/completions refuses the model n (HTTP status 404: " in str(done.exception)
+        assert "there is no such thing" in str(done.exception)
+        assert "/v1/models lists: m" in str(done.exception)
+        assert len(server.asked) == 1
+        assert not out.exists()
+        assert CliRunner().invoke(app, [*arguments, "--model", "alias"]).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("status", "words", "refused"),
+    [
+        (400, b"Invalid model name passed in", True),
+        (422, b"max_tokens takes 16 and more", False),
+        (401, b"no key for this model", False),
+        (503, b"loading the model", False),
+    ],
+)
+def test_only_a_refusal_of_the_model_is_one(status: int, words: bytes, *, refused: bool) -> None:
+    answer = Answer(status=status, content=words)
+    with TruthServer(lambda _: answer, models=("m",)) as server:
+        spec = make_spec(server.url, closed(1), model="n")
+        with pytest.raises(UsageError, match="refuses the model n") if refused else contextlib.nullcontext():
+            refuse_unknown_model(spec, None)
+        assert len(server.asked) == 1
+        refuse_unknown_model(make_spec(server.url, closed(1), model="m"), None)
+        assert len(server.asked) == 1, "nothing is asked where the model is listed"
+
+
+def test_a_folder_in_which_nothing_was_completed_is_used_again_and_no_other(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with TruthServer(refuse) as server:
+        arguments = [
+            "load", "--model", "m", "--single-stream", "--requests", "2", "--warmup", "0.01", "--out", str(out),
+        ]  # fmt: skip
+        failed = CliRunner().invoke(app, [*arguments, "--url", f"{server.url}/v2"])
+        assert failed.exit_code == 1
+        said = " ".join(failed.stderr.split())
+        assert "2 of them measured: http_error (HTTP 404): " in said
+        assert f"(asked: {server.url}/v2/v1/completions)" in said
+        (out / "mine.txt").touch()
+        done = CliRunner().invoke(app, [*arguments, "--url", server.url])
+        assert "is not empty" in str(done.exception)
+        (out / "mine.txt").unlink()
+        assert CliRunner().invoke(app, [*arguments, "--url", server.url]).exit_code == 0
+        done = CliRunner().invoke(app, [*arguments, "--url", server.url])
+        assert "is not empty" in str(done.exception)
 
 
 def test_a_load_that_reached_nobody_can_be_repeated_into_the_same_folder(tmp_path: Path) -> None:

@@ -147,3 +147,8 @@ def test_a_closed_load_is_known_by_the_names_of_other_tools(tmp_path: Path) -> N
     assert summary["metrics"]["completed_requests"] == 6
     assert summary["invalid"] == []
     assert summary["audit"]["connections_opened_late"] is None
+
+
+def test_a_bound_without_its_unit_is_told_with_one() -> None:
+    with pytest.raises(UsageError, match="which lacks its unit: ttft=200ms, or ttft=200s"):
+        parse_slo("tpot=50ms,ttft=200")

@@ -1,0 +1,74 @@
+"""Ask an endpoint for its models before a load: a wrong name would cost the whole load, with an error each request."""
+
+from __future__ import annotations
+
+import json
+import re
+import urllib.error
+
+from loadgen.answers.words import http_error_words
+from loadgen.planning.payload import Endpoint
+from loadgen.spec import LoadSpec
+from server.engines.asking import answer_of
+from starwatt_errors import UsageError, first_few
+from study.measure.one_request import answer_to, goes_by_proxy, url_of
+
+_LISTED_IN_S = 5.0
+_ANSWERED_IN_S = 60.0
+_MOST_NAMED = 8
+_LONGEST_WORDS = 400
+_NOT_THERE = 404
+_WRONG = frozenset({400, 422})
+"""Of a model where the words say so; of others (a key, a limit, a crash) the load itself tells."""
+
+
+def refuse_unknown_model(spec: LoadSpec, key: str | None) -> None:
+    """Raise where the endpoint lists other models, and refuses a request for this one.
+
+    The list alone is no reason: gateways take names that they do not list. Nothing is asked of an endpoint that lists
+    the model, or that lists none.
+
+    Raises:
+        UsageError: with the server's own words, and the models that it lists.
+    """
+    endpoint = Endpoint.parse(spec.url, spec.endpoint)
+    listed = _models_at(endpoint, key, client=spec.client)
+    if not listed or spec.model in listed:
+        return
+    refused = _refusal(endpoint, spec, key)
+    if refused is not None:
+        raise UsageError(
+            f"{url_of(endpoint)} refuses the model {spec.model} ({refused}); {endpoint.root}/v1/models lists: "
+            f"{first_few(listed, _MOST_NAMED)}"
+        )
+
+
+def _models_at(endpoint: Endpoint, key: str | None, *, client: str) -> list[str]:
+    """Return the names that it lists; none where it does not say."""
+    try:
+        told = answer_of(f"{endpoint.root}/v1/models", _LISTED_IN_S, key, by_proxy=goes_by_proxy(client))
+        return [name for entry in json.loads(told)["data"] if isinstance(name := entry["id"], str) and name]
+    except urllib.error.HTTPError as error:
+        error.close()
+        return []
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return []
+
+
+def _refusal(endpoint: Endpoint, spec: LoadSpec, key: str | None) -> str | None:
+    """Return what it says to a request of one token; None where it answers, or fails in another way."""
+    asked = {"messages": [{"role": "user", "content": "Hi"}]} if spec.endpoint == "chat" else {"prompt": "Hi"}
+    body = {"model": spec.model, "max_tokens": 1, **asked}
+    try:
+        answer_to(endpoint, body, key, _ANSWERED_IN_S, client=spec.client)
+    except urllib.error.HTTPError as error:
+        with error:
+            words = http_error_words(error.code, dict(error.headers.items()), error.read(_LONGEST_WORDS))
+        names_it = re.search(rf"\bmodel\b|(?<!\w){re.escape(spec.model)}(?!\w)", words, re.IGNORECASE)
+        of_the_model = error.code in _WRONG and names_it is not None
+        if error.code != _NOT_THERE and not of_the_model:
+            return None
+        return f"HTTP status {error.code}: {words[:_LONGEST_WORDS]}"
+    except OSError:
+        return None
+    return None
