@@ -126,8 +126,7 @@ def compute(
     parts = _parts(run, keys, finished, context, kept_in, progress)
     made, answers = RunTables(parts, with_phase=True), parts.answers()
     nodes = made.nodes
-    made_up = frozenset(cell.key.load for cell in answers if cell.accuracy.reason == MADE_UP)
-    context = replace(context, nodes=nodes, made_up=made_up)
+    context = replace(context, nodes=nodes, made_up=_made_up(answers))
     graded = [row for row in made.rows(USED) if not is_probe(row["load"])]
     drift = drift_rows(graded, nodes)  # before the contrasts: it marks what drifted
     made.mark_drifted(drifted_in(drift))
@@ -161,6 +160,11 @@ def _table(name: str, rows: Sequence[Row]) -> pa.Table:
             boards = [board_of(named or "") for named in table.column(load).to_pylist()]
             table = with_column(table, board, boards)
     return table
+
+
+def _made_up(answers: Sequence[Answers]) -> frozenset[str]:
+    """Loads whose prompts were made up to recorded lengths."""
+    return frozenset(cell.key.load for cell in answers if cell.accuracy.reason == MADE_UP)
 
 
 def _parts(

@@ -27,7 +27,7 @@ from analysis.requests.columns import Requests, read_columns
 from analysis.requests.gaps import Spread
 from analysis.requests.latency import Latencies, latencies
 from analysis.requests.window import Window, WindowShare, measured_window, rated, shares_in
-from analysis.validity.clocks import clock_check, on_our_clock
+from analysis.validity.clocks import clock_check, imported_checks, on_our_clock
 from analysis.validity.gpu_conditions import (
     board_checks,
     client_check,
@@ -35,7 +35,6 @@ from analysis.validity.gpu_conditions import (
     residents_checks,
     throttle_checks,
 )
-from analysis.validity.imported import imported_checks
 from analysis.validity.objective import rate_checks
 from analysis.validity.reasons import (
     OLDER_GRADER,
@@ -158,8 +157,7 @@ def analyse_cell(run: RunDir, key: CellKey, context: Context, files: CellFiles |
         return CellResult(key, record, checks=tuple(checks), codes=codes)
     checks += [window_check(window, context.min_s(key.load)), *noted_checks(record.served.notes)]
     checks += [] if engine is None else [engine_check(engine, window)]
-    series = [] if power is None else without_mirrors(read_series(power))
-    boards = boards_seen(occupancy, window)
+    series, boards = _series(power), boards_seen(occupancy, window)
     of_engine, engines = of_the_engine(series, boards), readings_of_the_engine(power, series, boards)
     checks += [*occupancy_checks(occupancy, window, boards_of(of_engine)), *throttle_checks(engines, window)]
     checks += [] if record.power_clock is None else [clock_check(record.power_clock, window)]
@@ -233,6 +231,10 @@ def failures_of(run: RunDir) -> Mapping[CellKey, Sequence[Attempt]]:
 def _power(files: CellFiles) -> pa.Table | None:
     power = files.find("power")
     return None if power is None else each_once(power)
+
+
+def _series(power: pa.Table | None) -> list[PowerSeries]:
+    return [] if power is None else without_mirrors(read_series(power))
 
 
 def _elsewhere(record: CellRecord, series: list[PowerSeries], boards: Boards) -> Check | None:

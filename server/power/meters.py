@@ -53,9 +53,8 @@ def choose_sources(settings: Meters) -> list[Source]:
     """Choose sources: ``auto`` is every measuring one that answers, or ``modelled``; and the logs that are named."""
     if settings.sources != "auto":
         return list(settings.sources)
-    there = (
-        _answering(["rapl"]) if settings.gpus == () else available_sources()
-    )  # boards that are not wanted may fail
+    # Boards that are not wanted may fail.
+    there = _answering(["rapl"] if settings.gpus == () else _MEASURING)
     answering: list[Source] = [*there] or ["modelled"]
     return [*answering, "external"] if settings.external else answering
 

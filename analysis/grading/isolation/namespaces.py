@@ -71,10 +71,8 @@ def may_become(user: int, proc: Path = Path("/proc")) -> bool:
     """
     if _read(proc / "self" / "setgroups").strip() == "deny":
         return False
-    for name in (
-        "uid_map",
-        "gid_map",
-    ):  # a line has the first id here, the first outside, and how many there are
+    for name in ("uid_map", "gid_map"):
+        # A line has the first id here, the first outside, and how many there are.
         ranges = [map(int, line.split()) for line in _read(proc / "self" / name).splitlines()]
         if not any(first <= user < first + count for first, _, count in ranges):
             return False

@@ -274,10 +274,10 @@ def failing(error: BaseException) -> object:
 def test_whatever_fails_within_is_a_finding_and_the_rest_is_told(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: BaseException, as_json: bool
 ) -> None:
-    quiet = ("_sandbox", "load_client", "_bundled", "engine", "_disk", "clocks")  # nothing that takes long
+    quiet = ("_sandbox", "load_client", "engine", "_disk", "clocks")  # nothing that takes long
     for name in quiet:
         monkeypatch.setattr(doctor, name, lambda: Finding("quiet", "ok", "well"))
-    for name in ("_gpus", "gpus_in_use", "rapl", "_of_evalplus"):
+    for name in ("_gpus", "gpus_in_use", "rapl", "_dataset"):
         monkeypatch.setattr(doctor, name, failing(error))
     assert tell_findings(as_json=as_json) == 1
     shown = capsys.readouterr()
