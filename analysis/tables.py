@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
+from analysis.accuracy.completions import Answers
 from analysis.accuracy.grader import GRADER_VERSION
 from analysis.accuracy.verdicts import MADE_UP, accuracy_table
 from analysis.cells.columns import rows_of
