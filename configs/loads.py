@@ -11,7 +11,10 @@ from configs.files.strict import LONGEST_S, MOST_TOKENS, FilePath, Line, Name, S
 
 PROBE_PREFIX = "probe-"  # of the names of probe loads: no other load may be called so
 
-_USUAL = re.compile(r"single[-_]stream|closed-\d+|open-[\d.e+-]+-(?:constant|poisson)(?:-most-\d+)?")
+_USUAL = re.compile(
+    r"(?P<single>single[-_]stream)|closed-(?P<concurrency>\d+)"
+    r"|open-(?P<qps>[\d.e+-]+)-(?P<arrivals>constant|poisson)(?:-most-(?P<max_in_flight>\d+))?"
+)
 """The names of loads that are given none."""
 
 
@@ -177,6 +180,26 @@ class Open(_Named):
         if self.trace is not None:
             return f"open-trace-{re.sub(r'[^A-Za-z0-9._-]', '-', self.trace.stem)}{capped}"
         return f"open-{self.qps:g}-{self.arrivals}{capped}"
+
+
+def load_called(name: str) -> SingleStream | Closed | Open | None:
+    """Return the load that is called so where it is given no name, such as ``closed-8``; None where none is."""
+    match = _USUAL.fullmatch(name)
+    if match is None:
+        return None
+    told = match.groupdict()
+    try:
+        if told["single"]:
+            return SingleStream(kind="single_stream")
+        if told["concurrency"]:
+            return Closed(kind="closed", concurrency=int(told["concurrency"]))
+        most = told["max_in_flight"]
+        asked = {"qps": float(told["qps"]), "arrivals": told["arrivals"]}
+        return Open.model_validate(
+            {"kind": "open", **asked, "max_in_flight": None if most is None else int(most)}
+        )
+    except ValueError:  # a number beyond what a load may have
+        return None
 
 
 _NOT_OF_A_SEARCH = {

@@ -8,6 +8,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from analysis.compare.in_common import nothing_in_common
 from analysis.compare.runs import PASSED, RATIOS, REASONS, Beside, Comparison, Difference
 from analysis.metrics import metric
 from analysis.report.figures.captions import said
@@ -39,7 +40,9 @@ def write_comparison(comparison: Comparison, path: Path) -> Path:
     """Write the page and return its path; one file that asks no network."""
     note = f" ({ESTIMATED})" if comparison.estimated else ""
     codes = sorted({code for difference in comparison.differences for code in difference.estimate.reasons})
-    explained, drawing = EXPLANATIONS | REASONS, _drawing(comparison, note)
+    explained, drawing = EXPLANATIONS | REASONS, drawing_of(comparison, note)
+    tables, factors = _tables(comparison), _factors(comparison)
+    there = {"figures": drawing, "tables": tables, "factors": factors.rows}
     text = rendered(
         "comparison.html.j2",
         title=" beside ".join(comparison.names),
@@ -49,7 +52,8 @@ def write_comparison(comparison: Comparison, path: Path) -> Path:
         estimated=comparison.estimated,
         estimated_words=ESTIMATED,
         no_joules=comparison.no_joules,
-        links=[section for section in _SECTIONS if drawing or section[0] != "figures"],
+        links=[section for section in _SECTIONS if there.get(section[0], True)],
+        apart=nothing_in_common(comparison),
         asked=asked_lines(comparison),
         lines=answer_lines(comparison),
         gains=[
@@ -57,16 +61,22 @@ def write_comparison(comparison: Comparison, path: Path) -> Path:
             *(f"{other.other_tasks}." for other in comparison.others if other.other_tasks),
         ],
         drawing=drawing,
-        tables=[
-            (other.name, difference_table(comparison, other.name), _how(other), other.tasks)
-            for other in comparison.others
-        ],
+        tables=tables,
         codes=[(code, explained[code]) for code in codes if code in explained],
-        factors=_factors(comparison),
+        factors=factors,
         others=[_other(other) for other in comparison.others],
     )
     write_text(path, text)
     return path
+
+
+def _tables(comparison: Comparison) -> list[tuple[str, TextTable, str, str]]:
+    """Return name, table, pairing and tasks of each run that shares a condition with the first."""
+    every = (
+        (other.name, difference_table(comparison, other.name), _how(other), other.tasks)
+        for other in comparison.others
+    )
+    return [told for told in every if told[1].rows]
 
 
 def _how(other: Beside) -> str:
@@ -187,13 +197,13 @@ def _other(other: Beside) -> dict[str, Any]:
             (caption, [(change.field, *change.words) for change in changes])
             for caption, changes in (
                 ("The study", other.study),
-                ("Machine, packages and checkpoints", other.machine),
+                ("Machine, packages, checkpoints and, of load tests, the load", other.machine),
             )
         ],
     }
 
 
-def _drawing(comparison: Comparison, note: str) -> Drawing | None:
+def drawing_of(comparison: Comparison, note: str) -> Drawing | None:
     """Return a row a variant and load, a mark a run: the ratio of J/request with its interval."""
     shown = [
         difference for difference in comparison.of("j_per_request") if difference.estimate.ratio is not None
@@ -227,8 +237,17 @@ def _drawing(comparison: Comparison, note: str) -> Drawing | None:
         name="comparison",
         title=f"J/request over {first}{note}",
         description=f"Dot plot of the ratio of joules per request to {first}{note}: {words}.",
-        caption="Left of the line costs less than in the first run. Bars are 95 % intervals, one by one. There is none "
-        "below three blocks, nor where all blocks of a variant had one engine start or an engine that others started.",
+        caption=f"Left of the line costs less than in the first run. {_bars_words(shown)}",
         height=rows_height(len(sides), len(others)),
         paint=paint,
     )
+
+
+def _bars_words(shown: Sequence[Difference]) -> str:
+    """Say what the bars are, where there are any, and why others have none."""
+    known = [difference.estimate.lo is not None for difference in shown]
+    if all(known):
+        return "Bars are 95 % intervals, one by one."
+    bars = "Bars are 95 % intervals, one by one. There is none" if any(known) else "There is no interval"
+    engines = "where all blocks of a variant had one engine start or an engine that others started"
+    return f"{bars} below three blocks, nor {engines}."

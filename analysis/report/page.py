@@ -11,7 +11,7 @@ from typing import Any
 
 from analysis.opened import OpenedRun, open_run
 from analysis.report.figures.catalogue import drawings_by_model
-from analysis.report.load_page import is_load_test, render_load_test
+from analysis.report.load_page import render_load_test
 from analysis.report.pages.templates import rendered
 from analysis.report.tables import conclusions, machines, sections
 from analysis.report.tables.costs import costs_table
@@ -21,7 +21,8 @@ from analysis.report.tables.rates import highest_rates_table
 from analysis.report.tables.settings import settings_table
 from analysis.report.words import excluded
 from analysis.report.words.gains import sensor_words
-from analysis.report.words.head import engines, head_of, is_metered, length_words
+from analysis.report.words.head import engines, head_of, intro_words, is_metered, length_words
+from analysis.report.words.load import is_one_load, latency_from
 from analysis.results.answers import answer_between, answers_in
 from analysis.results.costs import Factors
 from analysis.results.headline import ESTIMATED, MEMORISED, headline_of, note_of
@@ -61,13 +62,14 @@ def write_page(run: RunDir, out: Path | None = None, factors: Factors | None = N
 def render(run: OpenedRun, factors: Factors | None = None) -> str:
     """Render the page of an analysed run: the same text for the same tables, traces and factors."""
     results = read_results(run)
-    if is_load_test(run):
+    if is_one_load(run):
         return render_load_test(run, results, _of_any_run(run, results, factors))
     nodes, neighbours = run.rows("nodes"), run.rows("neighbours")
     return rendered(
         "page.html.j2",
         **_of_any_run(run, results, factors),
         links=_SECTIONS,
+        intro=intro_words(run, results),
         memorised=sorted(results.memorised),
         tasks=results.tasks_words,
         memorised_words=MEMORISED,
@@ -98,6 +100,7 @@ def _of_any_run(run: OpenedRun, results: Results, factors: Factors | None) -> di
         "cells": len(cells),
         "costs": None if factors is None else costs_table(results, factors),
         **{name: [astuple(row) for row in remark(results)] for name, remark in remarks.items()},
+        "latency_from": latency_from(run),
         "sensors": sensor_words(results),
         "engines": engines(_records(run, results)),
         "manifest": sections.manifest_rows(_manifest(run)),

@@ -214,8 +214,12 @@ def _difference(results: Results, contrast: Contrast) -> str:
     row = next((other.metrics.get("pass_at_1_plus_difference") for other in accuracies), None)
     if row is None or row["value"] is None or row["lo"] is None or row["hi"] is None:
         return ""
-    seen = "" if not row["lo"] <= 0 <= row["hi"] else "no difference can be seen, "
-    return f" ({seen}95 %: {row['lo']:+.2f} to {row['hi']:+.2f})"
+    lo, hi = row["lo"], row["hi"]
+    if lo <= 0 <= hi:
+        return f" (no difference can be seen, 95 %: {abs(lo):.2f} less to {hi:.2f} more)"
+    low, high = sorted((abs(lo), abs(hi)))
+    change = f"{abs(row['value']):.2f} {'less' if hi < 0 else 'more'}"
+    return f", {change} (95 %: {low:.2f} to {high:.2f})"
 
 
 def _best(
@@ -236,7 +240,7 @@ def _best(
         return f"No variant and load is known to have kept {bounds} for any request" if slo_ms else None
     passed, share = best.mean(_PASSED), best.mean("slo_share")
     least = "least joules per solved task" if passed else "least joules per request"
-    within = f"within {bounds}" if slo_ms else f"of {valid}, as the study names no latency bounds (slo)"
+    within = f"within {bounds}" if slo_ms else f"of {valid} (no latency bound was set)"
     joules = f"{mean_words(best, metric, level='95 %: ')} {results.joules_words}"
     parts = [f"{joules}{' that kept them' if slo_ms else ''}"]
     parts += [f"{percent(share)} % of its requests did"] if slo_ms and share is not None else []

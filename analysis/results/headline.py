@@ -74,6 +74,8 @@ def interval_words(row: Mapping[str, Any]) -> str:
     blocks = f"{row['blocks']} block{'s' if row['blocks'] != 1 else ''}"
     if row["lo"] is not None and row["hi"] is not None:
         return f"95 %: {significant(row['lo'])} to {significant(row['hi'])}; {blocks}"
+    if row["blocks"] == 1:
+        return f"in the one block there is, so nothing can be said: {', '.join(row['reasons'])}"
     return f"no interval: {', '.join(row['reasons'])}; {blocks}"
 
 

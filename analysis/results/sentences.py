@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -10,6 +11,14 @@ from analysis.contrasts.statistics import ROUNDING, RatioEstimate
 from analysis.results.points import Contrast, Point
 
 Figures = Mapping[str, Any]
+_FACTOR = 2.0
+"""From so many times on a change is no percentage that anyone pictures."""
+
+
+class Doubted(str):
+    """Hold a figure that is not valid: pages cross it out."""
+
+    __slots__ = ()
 
 
 def effect_words(
@@ -23,7 +32,8 @@ def effect_words(
 ) -> str:
     """Put a ratio to a reference into words: more, less, or no difference to be seen, and which one could have been.
 
-    Where none can be seen, the interval's own ends are given, from the reference: it need not lie around 1.
+    Where none can be seen, the interval's own ends are given, from the reference: it need not lie around 1. Of a single
+    block nothing is said but what it came to.
 
     Args:
         row: the ratio, with ``lo`` and ``hi`` where it has an interval.
@@ -35,14 +45,27 @@ def effect_words(
     """
     blocks = f"{row['blocks']} block{'s' if row['blocks'] != 1 else ''}"
     if row["lo"] is None or row["hi"] is None:
-        return f"{verb} {_cost(row['value'], of, than)} (no interval: {', '.join(row['reasons'])}; {blocks})"
+        return _without_interval(row, _cost(row["value"], of, than), verb, blocks)
     level = "95 % for these engine starts" if row.get("interval_kind") == THESE_STARTS else "95 %"
     if row["lo"] <= 1 <= row["hi"]:
         between = (f" in {of}" if of else "") + (f" to {than}" if than else "")
-        bounds = f"{percent(1 - row['lo'])} % less to {percent(row['hi'] - 1)} % more"
-        return f"no difference{between} can be seen ({level}: {bounds}; {blocks}{_unseen(visible)})"
+        return f"no difference{between} can be seen ({level}: {_around_1(row)}; {blocks}{_unseen(visible)})"
     cost, bounds = _cost(row["value"], of, than), " to ".join(_ends(row))
     return f"{verb} {cost} ({level}: {bounds}; {blocks}{_chance(holm)})"
+
+
+def _without_interval(row: Figures, cost: str, verb: str, blocks: str) -> str:
+    why = ", ".join(row["reasons"])
+    if row["blocks"] == 1:
+        return f"{cost} in the one block there is, so nothing can be said ({why})"
+    return f"{verb} {cost} (no interval: {why}; {blocks})"
+
+
+def _around_1(row: Figures) -> str:
+    """Return an interval that holds 1: in percent, or as factors where an end is twice the reference, or half of it."""
+    if row["lo"] <= 1 / _FACTOR or row["hi"] >= _FACTOR:
+        return f"{significant(row['lo'])} to {significant(row['hi'])} times"
+    return f"{percent(1 - row['lo'])} % less to {percent(row['hi'] - 1)} % more"
 
 
 def compared_words(contrast: Contrast, name: str, *, of: str, than: str, verb: str = "costs") -> str | None:
@@ -77,6 +100,8 @@ def saved_words(rows: Sequence[Figures], *, of: str, estimated: bool) -> str:
     why = ", ".join(sorted({reason for row in bare for reason in row["reasons"]}))
     values = [row["value"] for row in bare]
     notes = f"{_counted(bare)}, without an interval: {why}"
+    if all(row["blocks"] == 1 for row in bare):
+        notes = f"{_counted(bare)} in the one block there is, so nothing can be said: {why}"
     return f"{_saving(min(values), max(values), joules, of)} ({notes})"
 
 
@@ -143,9 +168,13 @@ def significant(value: float | None, digits: int = 3) -> str:
 
 
 def with_bounds(value: float | None, lo: float | None, hi: float | None, *, level: str = "") -> str:
-    """Write ``3.4 (3.1 to 4.2)``, with ``level`` before the interval; the value alone where it has none."""
+    """Write ``3.4 (3.1 to 4.2)``, with ``level`` before the interval; the value alone without one, or of one point."""
     text = significant(value)
-    return text if lo is None or hi is None else f"{text} ({level}{significant(lo)} to {significant(hi)})"
+    return (
+        text
+        if lo is None or hi is None or math.isclose(lo, hi)
+        else f"{text} ({level}{significant(lo)} to {significant(hi)})"
+    )
 
 
 def mean_words(point: Point, name: str, *, level: str = "") -> str:
@@ -176,7 +205,9 @@ def percent(share: float) -> str:
 def _unseen(visible: Figures | None) -> str:
     if visible is None or visible["value"] is None:
         return ""
-    return f"; less than {percent(visible['value'] - 1)} % would probably not have been seen"
+    least = visible["value"]
+    size = f"a factor of {significant(least)}" if least >= _FACTOR else f"{percent(least - 1)} %"
+    return f"; a difference below {size} would probably not have been found"
 
 
 def _chance(holm: Figures | None) -> str:

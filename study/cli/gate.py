@@ -45,9 +45,7 @@ def tell_gate(gate: Gate) -> None:
     """Say what the gate found, a line a condition that did not pass."""
     for verdict in gate.verdicts:
         if verdict.outcome is not Outcome.WITHIN:
-            tell(
-                f"{_what(verdict)}: worse by {_change(verdict, gate.metric)}", style=_STYLES[verdict.outcome]
-            )
+            tell(f"{_what(verdict)}: {_change_words(verdict, gate.metric)}", style=_STYLES[verdict.outcome])
     tell(_summed_up(gate), style=_STYLES[gate.outcome])
 
 
@@ -92,6 +90,19 @@ def write_summary(gate: Gate, reference: str, file: Path) -> None:
 def _what(verdict: Verdict) -> str:
     model, variant, load = verdict.condition
     return f"{verdict.run}: {model} {variant} {load}"
+
+
+def _change_words(verdict: Verdict, metric: str) -> str:
+    """Say how a condition changed, for the better or the worse, with its interval; or why that is not known."""
+    codes = f" [{', '.join(verdict.reasons)}]" if verdict.reasons else ""
+    if verdict.worse_by is None:
+        return f"how it changed is not known{codes}"
+    sign, side = (-1, "better") if verdict.worse_by < 0 else (1, "worse")
+    value = f"{side} by {abs(verdict.worse_by) * 100:.1f} {_unit(metric)}"
+    if verdict.lo is None or verdict.hi is None:
+        return f"{value}, no interval{codes}"
+    low, high = sorted((sign * verdict.lo, sign * verdict.hi))
+    return f"{value} ({low * 100:+.1f} to {high * 100:+.1f})"
 
 
 def _change(verdict: Verdict, metric: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from configs.loads import load_called
 from study.cli.answers import print_json
 from study.cli.results import tell_invalid
 from study.exit_codes import INVALID
@@ -34,8 +35,13 @@ def import_and_tell(order: ImportOrder, *, as_json: bool) -> int:
         return code
     for cell in cells:
         about = cell.imported
-        tell(f"{cell.key}: {cell.requests.num_rows} requests by {about.tool}, {about.clock}")
+        tell(f"{cell.key}: {cell.requests.num_rows} requests from {about.tool}; {about.clock}")
         tell(f"{cell.key}: not known: {', '.join(about.unknown)}")
+    if order.load is not None and load_called(order.load) is None:
+        tell(
+            f"--load {order.load}: not one of the usual names (single-stream, closed-8, open-4-poisson), so it is a "
+            "load of its own: nothing says how its requests were offered, and no other name is compared with it"
+        )
     for words in energy_words(run) if summary.cells == 1 else [line.text for line in headline(run)]:
         tell(words)
     tell(f"report: {report}")

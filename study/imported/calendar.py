@@ -51,7 +51,7 @@ def place(load: ImportedLoad, stated: Stated, where: str) -> Placed:
                 f"{where}: {flag} is for vllm bench serve, whose clock began anywhere; these times are of the calendar "
                 "(--clock-offset says how far the power log's clock is ahead of theirs)"
             )
-        return Placed(0, 0.0, f"by the calendar, as {load.tool} wrote it")
+        return Placed(0, 0.0, "times are the file's own calendar times")
     first_ns, last_ns = _ends(load, where)
     if stated.at_s is not None and not 0 <= stated.at_s <= LATEST_S:
         raise UsageError(

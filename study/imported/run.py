@@ -175,4 +175,4 @@ def _words(cell: MadeCell) -> str:
         for log in about.logs
     )
     tool = " ".join(filter(None, (about.tool, about.version)))
-    return f"requests by {tool} ({about.requests.name}), {about.clock}; {logs or 'no power'}"
+    return f"requests from {tool} ({about.requests.name}); {about.clock}; {logs or 'no power'}"

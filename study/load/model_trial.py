@@ -6,17 +6,15 @@ import json
 import re
 import urllib.error
 
-from loadgen.answers.words import http_error_words
 from loadgen.planning.payload import Endpoint
 from loadgen.spec import LoadSpec
 from server.engines.asking import answer_of
 from starwatt_errors import UsageError, first_few
-from study.measure.one_request import answer_to, goes_by_proxy, url_of
+from study.measure.one_request import Refusal, goes_by_proxy, refusal_of, url_of
 
 _LISTED_IN_S = 5.0
 _ANSWERED_IN_S = 60.0
 _MOST_NAMED = 8
-_LONGEST_WORDS = 400
 _NOT_THERE = 404
 _WRONG = frozenset({400, 422})
 """Of a model where the words say so; of others (a key, a limit, a crash) the load itself tells."""
@@ -55,20 +53,12 @@ def _models_at(endpoint: Endpoint, key: str | None, *, client: str) -> list[str]
         return []
 
 
-def _refusal(endpoint: Endpoint, spec: LoadSpec, key: str | None) -> str | None:
+def _refusal(endpoint: Endpoint, spec: LoadSpec, key: str | None) -> Refusal | None:
     """Return what it says to a request of one token; None where it answers, or fails in another way."""
     asked = {"messages": [{"role": "user", "content": "Hi"}]} if spec.endpoint == "chat" else {"prompt": "Hi"}
     body = {"model": spec.model, "max_tokens": 1, **asked}
-    try:
-        answer_to(endpoint, body, key, _ANSWERED_IN_S, client=spec.client)
-    except urllib.error.HTTPError as error:
-        with error:
-            words = http_error_words(error.code, dict(error.headers.items()), error.read(_LONGEST_WORDS))
-        names_it = re.search(rf"\bmodel\b|(?<!\w){re.escape(spec.model)}(?!\w)", words, re.IGNORECASE)
-        of_the_model = error.code in _WRONG and names_it is not None
-        if error.code != _NOT_THERE and not of_the_model:
-            return None
-        return f"HTTP status {error.code}: {words[:_LONGEST_WORDS]}"
-    except OSError:
-        return None
-    return None
+    refused = refusal_of(endpoint, body, key, _ANSWERED_IN_S, client=spec.client)
+    if refused is None or refused.status == _NOT_THERE:
+        return refused
+    names_it = re.search(rf"\bmodel\b|(?<!\w){re.escape(spec.model)}(?!\w)", refused.words, re.IGNORECASE)
+    return refused if refused.status in _WRONG and names_it is not None else None

@@ -112,18 +112,21 @@ def summary_table(summary: dict[str, Any]) -> Table:
 
 
 def energy_words(run: RunDir) -> list[str]:
-    """Return one line a (boundary, source) of a one-cell run: joules per request and per token, and watts."""
+    """Return one line a (boundary, source) of a one-cell run: joules and watts, and why not to believe them."""
     wanted = {"j_per_request", "j_per_request_net", "j_per_output_token", "power_mean_w"}
     meters: dict[tuple[str, str], dict[str, float | None]] = {}
+    doubts: dict[tuple[str, str], str] = {}
     for row in read_table(run, "cells").to_pylist():
         if row["metric"] in wanted and row["source"] is not None:
             meters.setdefault((row["boundary"], row["source"]), {})[row["metric"]] = row["value"]
+        if row["metric"] == "j_per_request" and row["source"] is not None and not row["valid"]:
+            doubts[row["boundary"], row["source"]] = f" (not to be believed: {', '.join(row['reasons'])})"
     return [
         f"{boundary} ({ESTIMATED if source == 'modelled' else source}): "
         f"{significant(values.get('j_per_request'))} J/request gross, "
         f"{significant(values.get('j_per_request_net'))} net of idle, "
         f"{significant(values.get('j_per_output_token'))} J/output token, "
-        f"{significant(values.get('power_mean_w'))} W"
+        f"{significant(values.get('power_mean_w'))} W{doubts.get((boundary, source), '')}"
         for (boundary, source), values in meters.items()
     ]
 

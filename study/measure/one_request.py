@@ -3,12 +3,29 @@
 from __future__ import annotations
 
 import base64
+import http.client
 import json
+import urllib.error
 import urllib.request
 from collections.abc import Mapping
+from typing import NamedTuple
 
+from loadgen.answers.words import http_error_words
 from loadgen.planning.payload import Endpoint
 from server.engines.asking import read_answer
+
+_LONGEST_WORDS = 400
+
+
+class Refusal(NamedTuple):
+    """How a server refuses a request."""
+
+    status: int
+    words: str
+    """Its own, shortened."""
+
+    def __str__(self) -> str:
+        return f"HTTP status {self.status}: {self.words}"
 
 
 def answer_to(
@@ -28,6 +45,25 @@ def answer_to(
         headers["Authorization"] = f"Bearer {key}" if key else f"Basic {basic}"
     request = urllib.request.Request(url_of(endpoint), json.dumps(body).encode(), headers)  # noqa: S310 -- http(s)
     return read_answer(request, timeout_s, by_proxy=goes_by_proxy(client))
+
+
+def refusal_of(
+    endpoint: Endpoint, body: Mapping[str, object], key: str | None, timeout_s: float, *, client: str = "auto"
+) -> Refusal | None:
+    """Send the request; return how it is refused, or None where it is answered, or fails in another way."""
+    try:
+        answer_to(endpoint, body, key, timeout_s, client=client)
+    except urllib.error.HTTPError as error:
+        with error:
+            try:
+                told = error.read(_LONGEST_WORDS)
+            except (OSError, http.client.HTTPException):  # the status came, and its words did not
+                told = b""
+            words = http_error_words(error.code, dict(error.headers.items()), told)
+        return Refusal(error.code, words[:_LONGEST_WORDS])
+    except OSError:
+        return None
+    return None
 
 
 def goes_by_proxy(client: str) -> bool:

@@ -79,7 +79,7 @@ def interval_words(points: Sequence[Point], metric: str = "j_per_request") -> st
     if any(point.interval(metric) is not None for point in points):
         return " Bars are 95 % intervals of the mean over blocks, one by one."
     if any(point.one_engine_start for point in points):
-        return " There are no intervals over blocks: each variant had one engine start."
+        return " The figure has no intervals over blocks (one engine start each); ratios with theirs are in the tables."
     return " There are no intervals over blocks: that takes three valid ones."
 
 

@@ -21,7 +21,8 @@ _HEIGHT = 3.1
 _MOST_BESIDE = 0.3  # of the figure's width, what names beside lines may take
 _AXES_PT = 0.8 * _HEIGHT * 72  # about how high the axes themselves are
 _CROSSING = (
-    " A dashed line is where a variant begins or ceases to cost less than the baseline, linear between loads."
+    " A dashed line is where a variant begins or ceases to cost less than the baseline, linear between loads: where "
+    "their ratio, paired within blocks, has geometric mean 1. Lines join means over blocks, and may cross elsewhere."
 )
 _APART = 0.03  # of the axis, between marks of two variants at one load
 

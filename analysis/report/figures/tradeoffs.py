@@ -43,8 +43,7 @@ def joules_against_latency(scene: Scene, model: str) -> Drawing | None:
         name=f"latency-{model}",
         title=f"J/request against latency{scene.note}",
         description=f"Scatter plot of joules per request{scene.note} over median latency: {words}.",
-        caption="Lower left is better on both. Latency counts from the time a request was "
-        f"scheduled.{interval_words(points)}{left_out}",
+        caption=f"Lower left is better on both.{interval_words(points)}{left_out}",
         height=3.0,
         paint=paint,
     )
@@ -79,7 +78,7 @@ def joules_against_accuracy(scene: Scene, model: str) -> Drawing | None:
         name=f"solved-{model}",
         title=f"J per solved task against pass@1{scene.note}",
         description=f"Scatter plot of joules per solved task{scene.note} over pass@1: {words}.",
-        caption="Lower right is better on both; the line joins what nothing else beats on both."
+        caption=f"Lower right is better on both; {_front_words(pareto(points))}."
         + interval_words(points, _SOLVED)
         + (f" Nothing was solved by {unsolved}." if unsolved else "")
         + (" The model memorised its tasks." if model in scene.results.memorised else "")
@@ -87,6 +86,13 @@ def joules_against_accuracy(scene: Scene, model: str) -> Drawing | None:
         height=3.0,
         paint=paint,
     )
+
+
+def _front_words(front: Sequence[Point]) -> str:
+    """Say what the line joins; no line is drawn through one point."""
+    if len(front) > 1:
+        return "the line joins what nothing else beats on both"
+    return f"{front[0].variant} under {front[0].load} beats all others on both"
 
 
 def pareto(points: Sequence[Point]) -> list[Point]:

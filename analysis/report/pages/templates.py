@@ -10,8 +10,11 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from analysis.results.sentences import Doubted
+
 _HERE = Path(__file__).resolve().parent
-_WITH_INTERVAL = re.compile(r"(\S+) (\(\S+ to \S+\))")
+_WITH_INTERVAL = re.compile("([^ ]+) (\\([^ ]+ to [^ ]+\\))")
+"""Numbers may have no-break spaces between their thousands."""
 
 
 def rendered(name: str, **told: Any) -> str:
@@ -26,13 +29,14 @@ def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_HERE), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters["figure"] = _figure
+    environment.filters["figure"] = figure
     return environment
 
 
-def _figure(text: str) -> str | Markup:
-    """Put a figure's interval below it, so that columns are narrow."""
+def figure(text: str) -> str | Markup:
+    """Put a figure's interval below it, so that columns are narrow; cross it out where it is not valid."""
     match = _WITH_INTERVAL.fullmatch(text)
-    if match is None:
-        return text
-    return Markup('<span>{} <span class="between">{}</span></span>').format(*match.groups())
+    shown: str | Markup = text
+    if match is not None:
+        shown = Markup('<span>{} <span class="between">{}</span></span>').format(*match.groups())
+    return Markup("<s>{}</s>").format(shown) if isinstance(text, Doubted) else shown

@@ -57,7 +57,7 @@ def _crossover(contrast: Contrast | None) -> str:
 
 def _p(contrast: Contrast, name: str) -> str:
     value = contrast.value(name)
-    return "–" if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"
+    return "–" if value is None else "<\N{NO-BREAK SPACE}0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def _primary(contrast: Contrast, suffix: str = "") -> str:
@@ -105,7 +105,7 @@ _ACCURACY: Columns[Contrast] = (
     *each_of([f"{_PASSED}_p", f"{_PASSED}_p_holm", f"{_PASSED}_p_mcnemar"], _p),
     ("smallest to be seen", lambda contrast: significant(contrast.value(f"{_PASSED}_smallest_visible"), 2)),
     *each_of(["flips_between_loads", "flips_between_repeats", "flips_between_repeats_single"], _percent),
-    ("reasons", lambda contrast: contrast.why(_PASSED)),
+    ("reasons", lambda contrast: contrast.why(_PASSED, f"{_PASSED}_p_mcnemar")),
 )
 _COSTS = (
     "phase_step_j",

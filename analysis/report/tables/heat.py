@@ -67,11 +67,11 @@ def _cell(point: Point, known: list[float], ratio: Contrast | None, passed: Cont
         joules=significant(joules),
         joules_between=_between(point.interval("j_per_request")),
         ratio=times,
-        ratio_between=times_between,
+        ratio_between=" ".join(filter(None, (times_between, _fewer(ratio, point)))),
         passed="" if share is None else f"{share:.2f}" + (f", {change}" if change else ""),
         passed_between=change_between,
         shade=_shade(joules, known),
-        why="" if joules is not None else ", ".join(point.why(point.reasons)) or "no power",
+        why="" if joules is not None else ", ".join(point.why(["j_per_request"])) or "no power",
     )
 
 
@@ -82,6 +82,14 @@ def _of(contrast: Contrast | None, metric: str, *, signed: bool = False) -> tupl
     shown = "{:+.2f}".format if signed else significant
     known = row["lo"] is not None and row["hi"] is not None
     return shown(row["value"]), f"({shown(row['lo'])} to {shown(row['hi'])})" if known else ""
+
+
+def _fewer(ratio: Contrast | None, point: Point) -> str:
+    """Say of how many blocks a ratio is where it is not of all: then it need not be that of the means beside it."""
+    row = ratio.metrics.get("j_per_request_ratio") if ratio else None
+    if row is None or row["value"] is None or row["blocks"] >= point.blocks:
+        return ""
+    return f"({row['blocks']} of {point.blocks} blocks)"
 
 
 def _between(ends: Bounds | None) -> str:

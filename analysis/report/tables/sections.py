@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+from analysis.keys import Condition
 from analysis.metrics import metric
 from analysis.report.tables.table import LOAD, VARIANT, Columns, TextTable, each_of, mean_of, table_of
 from analysis.results.points import Contrast, Point, Results
@@ -112,6 +114,8 @@ def _ratio(contrast: Contrast, name: str) -> str:
 def pair_table(results: Results) -> TextTable:
     """Show gross, idle and net of every boundary and source, side by side and never summed."""
     labels = ("model", "variant", "load", "boundary", "source")
+    order: defaultdict[Condition, int] = defaultdict(lambda: len(results.points))
+    order |= {point.condition: place for place, point in enumerate(results.points)}
     sums: dict[tuple[str, ...], dict[str, list[float]]] = {}
     for row in results.cell_rows:
         if row["boundary"] is not None:
@@ -120,7 +124,7 @@ def pair_table(results: Results) -> TextTable:
                 values.setdefault(row["metric"], []).append(row["value"])
     rows = [
         (*key, *(significant(_mean(values.get(name, []))) for name in _BOUNDARIES))
-        for key, values in sorted(sums.items())
+        for key, values in sorted(sums.items(), key=lambda item: (order[Condition(*item[0][:3])], item[0]))
     ]
     return TextTable((*labels, *(metric(name).label for name in _BOUNDARIES)), tuple(rows), len(labels))
 

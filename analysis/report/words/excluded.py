@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
-from analysis.results.points import Results
-from analysis.results.sentences import significant
+from analysis.results.points import Point, Results
+from analysis.results.sentences import mean_words, significant
 from analysis.validity.reasons import EXPLANATIONS, UNGRADABLE
 
 _MOST_NAMED = 6
@@ -22,7 +22,7 @@ _NEVER_THERE = frozenset(
     {
         *UNGRADABLE, "sandbox_missing", "not_graded", "phase_not_identified", "none_in_slo", "phase_speculation",
         "none_solved", "not_positive", "no_idle", "tokens_unknown", "gain_unknown", "not_available",
-        "solution_unknown",
+        "solution_unknown", "lag_unknown", "chunks_unknown",
     }
 )  # fmt: skip
 """Codes of figures that could not be had at all: nothing that was measured is left out for their sake."""
@@ -65,13 +65,24 @@ def unanswered_words(results: Results, model: str) -> str:
     """Say why a model has no answer: it has a single variant and load, or joules of no two that go together."""
     points = [point for point in results.points if point.model == model]
     if len(points) == 1:
-        return "this run has a single variant and load, so there is nothing to set against each other"
+        return _alone_words(results, points[0])
     known = sum(point.mean("j_per_request") is not None for point in points)
     why = ", ".join(sorted({code for point in points for code in point.why(point.reasons)}))
     return (
         f"no two of its {len(points)} variants and loads have valid joules that could be set against each other "
         f"({known} of them {'has' if known == 1 else 'have'} any{f'; reasons: {why}' if why else ''})"
     )
+
+
+def _alone_words(results: Results, point: Point) -> str:
+    """Say what a single variant and load costs, where that is known."""
+    nothing = "this run has a single variant and load, so there is nothing to set against each other"
+    count = len(point.values.get("j_per_request", ()))
+    if not count:
+        return nothing
+    blocks = f"{count} block{'s' if count != 1 else ''}"
+    joules = f"{mean_words(point, 'j_per_request', level='95 %: ')} {results.joules_words}"
+    return f"{joules} by {point.variant} under {point.load}, over {blocks}; {nothing}"
 
 
 def _remarks(

@@ -9,6 +9,7 @@ from typing import Any
 
 from analysis.cells.context import Context
 from analysis.opened import OpenedRun
+from analysis.report.words.load import by_words
 from analysis.results.headline import note_of
 from analysis.results.points import Results
 from configs.restarts import EngineRestarts, Resident
@@ -30,11 +31,21 @@ def head_of(run: OpenedRun, results: Results) -> list[tuple[str, str]]:
         ("Board", boards_words(run.context.gpus)),
         ("Power", _power(run, results)),
         ("Engine", "; ".join(engines(run.records))),
+        ("Measured by", _others(run)),
         ("Date", date_of(run.context.manifest)),
         ("Duration", duration_words(run.records.values())),
         ("Blocks", _blocks(run, results)),
     )
     return [(name, words) for name, words in lines if words]
+
+
+def intro_words(run: OpenedRun, results: Results) -> str:
+    """Say in a line what the page of a study, or of several loads that were imported, is about."""
+    batched = any(contrast.kind == "batched_vs_single" for contrast in results.contrasts)
+    how = ", batched and one request at a time" if batched else ""
+    whose = "As others measured it" if _others(run) else "On this machine"
+    models = ", ".join(results.models)
+    return f"What it costs, in joules, to serve {models}{how}. {whose}; another of the same kind may differ."
 
 
 def length_words(run: OpenedRun) -> str:
@@ -173,6 +184,12 @@ def _blocks(run: OpenedRun, results: Results) -> str:
         starts = _starts(study.engine_restarts, max(blocks))
         starts = "engines that ran already" if set(study.variants) <= set(study.remote) else starts
     return f"{len(blocks)}{', ' * bool(starts)}{starts}; {len(cells)} cells"
+
+
+def _others(run: OpenedRun) -> str:
+    """Name the tools whose files were imported."""
+    named = (by_words(record.imported) for record in run.records.values() if record.imported is not None)
+    return ", ".join(dict.fromkeys(named))
 
 
 def _starts(restarts: EngineRestarts, last: int) -> str:

@@ -28,7 +28,6 @@ from analysis.results.sentences import significant
 from analysis.tables import analyze, read_table
 from tests.golden.engine import Load
 from tests.golden.world import LOADS, Sensor, World, write_rows
-from traces.atomic import read_json, write_json
 from traces.schemas import OCCUPANCY
 
 VOID = {"meta", "link", "br", "hr", "img"}
@@ -95,38 +94,6 @@ def test_every_figure_has_a_description_for_those_who_cannot_see_it(html: str) -
     ]
     for phase in ("idle", "warm-up", "window", "drain", "in flight"):
         assert f">{phase}</text>" in html
-
-
-def test_a_load_tests_page_is_about_a_load_test_and_shows_what_is_not_valid_marked(tmp_path: Path) -> None:
-    world = World(tmp_path / "run", variants=("bf16",), loads=LOADS[1:2], blocks=1).build()
-    world.run.study.unlink()
-    endpoint = {"url": "http://127.0.0.1:8000/v1", "model": "org/m"}
-    load = {"load": {"kind": "closed", "concurrency": 8}}
-    write_json(world.run.manifest, {**read_json(world.run.manifest), "endpoint": endpoint, "load": load})
-    text = write_report(world.run).read_text(encoding="utf-8")
-    page = Page(text)
-    for words in ("http://127.0.0.1:8000/v1", "8 requests in flight", "J/request", "Wh/1000 requests"):
-        assert words in text
-    assert [title for title in page.titles if "variant" in title] == []
-    assert "variant" not in " ".join(page.captions)
-    assert "Not valid" not in text
-    joules = next(
-        row["value"] for row in read_table(world.run, "cells").to_pylist() if row["metric"] == "j_per_request"
-    )
-    assert significant(joules) in text
-
-    cell = world.run.cell(world.cell_keys()[0])
-    requests = pq.read_table(cell / "requests.parquet")
-    place = requests.column_names.index("cached_tokens")
-    cached = pa.array([5] * requests.num_rows, requests.schema.field(place).type)
-    pq.write_table(
-        requests.set_column(place, requests.schema.field(place), cached), cell / "requests.parquet"
-    )
-    analyze(world.run)
-    text = write_report(world.run).read_text(encoding="utf-8")
-    assert "Not valid as it stands." in text
-    assert "<code>prefix_cache_hit</code>" in text
-    assert significant(joules) in text
 
 
 def test_what_nothing_beats_on_both_is_the_front() -> None:
@@ -226,7 +193,7 @@ def test_one_engine_start_gives_no_interval_over_blocks(tmp_path: Path) -> None:
     world = World(tmp_path / "run", variants=("bf16", "int8-bnb"), engine_restarts="once").build()
     text = write_report(world.run).read_text(encoding="utf-8")
     assert "Bars are 95 %" not in text
-    assert text.count("There are no intervals over blocks: each variant had one engine start.") == 4
+    assert text.count("The figure has no intervals over blocks (one engine start each); ratios") == 4
     assert all(point.interval("j_per_request") is None for point in read_results(OpenedRun(world.run)).points)
 
 
@@ -347,7 +314,7 @@ def test_a_run_of_one_cell_has_a_report(tmp_path: Path) -> None:
     world.build().run.study.unlink()
     text = write_report(world.run).read_text(encoding="utf-8")
     assert Page(text).titles
-    assert "nothing to set against each other" in text
+    assert re.search(r"[\d.]+ J/request by bf16 under \S+, over 1 block; this run has a single", text)
 
 
 def test_the_headline_has_a_factor_per_batched_load_and_a_line_per_variant(

@@ -46,6 +46,11 @@ def numbers(text: str) -> list[float]:
             [],
             "no difference in joules per request",
         ),
+        (
+            [{**row(2.5, None, None, "too_few_blocks"), "blocks": 1}],
+            [60, 2.50],
+            "1 variant in the one block there is, so nothing can be said",
+        ),
         ([row(2.5, None, None, "one_engine_start")], [60, 2.50], "without an interval: one_engine_start"),
     ],
 )
@@ -111,8 +116,19 @@ def test_a_variant_is_told_at_one_in_flight_and_at_the_most_with_what_it_keeps()
     assert sentence.startswith("fp8: one at a time costs 34 % less")
     assert "at 64 in flight costs 31 % less" in sentence
     assert "50 %" not in sentence
-    assert "0.80 against 0.90" in sentence
-    assert "-0.20 to -0.02" in sentence
+    assert sentence.endswith("pass@1 0.80 against 0.90, 0.10 less (95 %: 0.02 to 0.20)")
+
+
+def test_a_difference_of_pass_at_1_that_cannot_be_seen_has_its_ends_named() -> None:
+    ratio = contrast("variant_vs_baseline", "fp8", "closed-64", j_per_request_ratio=row(0.7, 0.6, 0.8))
+    unseen = row(-0.01, -0.05, 0.03)
+    kept = contrast("accuracy_vs_baseline", "fp8", "closed-64", pass_at_1_plus_difference=unseen)
+    points = [
+        point(name, "closed-64", 2.0, pass_at_1_plus=share) for name, share in (("fp8", 0.89), ("bf16", 0.9))
+    ]
+    answers = answers_of(results(points, [ratio, kept]), "m", IN_FLIGHT.get)
+    (sentence,) = next(answer.sentences for answer in answers if answer.question == VARIANTS)
+    assert sentence.endswith("against 0.90 (no difference can be seen, 95 %: 0.05 less to 0.03 more)")
 
 
 def test_the_best_is_what_solves_a_task_for_least_and_keeps_the_bounds() -> None:
@@ -138,9 +154,9 @@ def test_the_best_is_said_to_be_of_those_whose_joules_are_known_and_of_a_single_
     unknown = Point("m", "fp8", "closed-64", 3, {"e2e_p50_ms": (200.0,)}, {})
     points = [point("bf16", "closed-64", 3.0), point("bf16", "closed-8", 4.0), unknown]
     (best,) = answers_of(results(points, []), "m", IN_FLIGHT.get)
-    assert "of the 2 of 3 whose joules are known, as the study" in best.sentences[0]
+    assert "of the 2 of 3 whose joules are known (no latency bound was set)" in best.sentences[0]
     (every,) = answers_of(results(points[:2], []), "m", IN_FLIGHT.get)
-    assert "of all, as the study" in every.sentences[0]
+    assert "of all (no latency bound was set)" in every.sentences[0]
     assert answers_of(results(points[1:], []), "m", IN_FLIGHT.get) == ()
 
 

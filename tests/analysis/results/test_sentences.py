@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from analysis.results.headline import interval_words
 from analysis.results.sentences import effect_words
 
 
@@ -24,6 +25,12 @@ def row(value: float | None, lo: float | None = None, hi: float | None = None, *
         (row(1.0, 1.0, 1.0), "no difference can be seen (95 %: 0.00 % less to 0.00 % more; 5 blocks)"),
         # Around its own middle, which is not shown, this would be ±37 %: half of what it leaves open.
         (row(1.30, 0.95, 1.78), "no difference can be seen (95 %: 5.0 % less to 78 % more; 5 blocks)"),
+        (row(4.1, 0.49, 34.7), "no difference can be seen (95 %: 0.490 to 34.7 times; 5 blocks)"),
+        (row(0.7, 0.45, 1.1), "no difference can be seen (95 %: 0.450 to 1.10 times; 5 blocks)"),
+        (
+            row(2.19, reasons=["too_few_blocks"], blocks=1),
+            "119 % more in the one block there is, so nothing can be said (too_few_blocks)",
+        ),
         (
             row(1.3, reasons=["too_few_blocks"], blocks=2),
             "costs 30 % more (no interval: too_few_blocks; 2 blocks)",
@@ -38,8 +45,9 @@ def test_what_could_not_have_been_seen_is_said() -> None:
     words = effect_words(row(1.01, 0.97, 1.05), row(1.06))
     assert words == (
         "no difference can be seen (95 %: 3.0 % less to 5.0 % more; 5 blocks; "
-        "less than 6.0 % would probably not have been seen)"
+        "a difference below 6.0 % would probably not have been found)"
     )
+    assert "below a factor of 16.5 would" in effect_words(row(4.1, 0.49, 34.7), row(16.46))
 
 
 def test_what_is_equal_in_all_blocks_costs_as_much_and_has_no_interval() -> None:
@@ -62,3 +70,9 @@ def test_a_sentence_names_what_and_against_whom() -> None:
         row(1.0, 0.9, 1.1), of="J/request", than="bf16"
     )
     assert "(95 %: 46.10 to 46.30; 5 blocks)" in effect_words(row(1.462, 1.461, 1.463))
+
+
+def test_a_factor_of_one_block_is_no_finding() -> None:
+    bare = row(3.0, reasons=["too_few_blocks"], blocks=1)
+    assert interval_words(bare) == "in the one block there is, so nothing can be said: too_few_blocks"
+    assert interval_words({**bare, "blocks": 2}) == "no interval: too_few_blocks; 2 blocks"
