@@ -10,9 +10,8 @@ from typing import Any
 import pyarrow as pa
 
 from analysis.cells.columns import rows_of
-from analysis.cells.context import Context, read_context
+from analysis.cells.context import Context, TaskSet, read_context
 from analysis.cells.rows import Row
-from analysis.cells.task_set import TaskSet
 from analysis.keys import Condition, MeterKey
 from analysis.points import meters_in, passed_in
 from analysis.runs.inputs import KEY, inputs_of

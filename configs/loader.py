@@ -82,9 +82,7 @@ def _check_variants(document: Document, study: Study) -> None:
             continue
         with document.at("variants", index):
             variant = load_variant(name, study.defined)
-            _check_loads(variant, study.loads)
-            _check_slots(variant, study)
-            _check_share(variant, study)
+            _check_variant(variant, study)
         other = seen.setdefault(_content(variant, study), name)
         if other != name:
             raise document.refusal(
@@ -182,23 +180,17 @@ def _is_there(place: Path) -> bool:
         return False
 
 
-def _check_loads(variant: Variant, loads: tuple[Load, ...]) -> None:
-    if variant.engine == "transformers" and any(load.kind != "single_stream" for load in loads):
+def _check_variant(variant: Variant, study: Study) -> None:
+    """Raises UsageError where a variant does not go with the study's loads, slots or engines that stay loaded.
+
+    The schema looks at the boards that the study's own engine takes; here they are those of the variant.
+    """
+    if variant.engine == "transformers" and any(load.kind != "single_stream" for load in study.loads):
         raise UsageError(f"{variant.name} is served by transformers, which takes single_stream loads alone")
-
-
-def _check_slots(variant: Variant, study: Study) -> None:
-    """Raises UsageError where an engine takes more boards than a slot has; the schema looks at the study's own."""
-    if not isinstance(study.executor, SideBySide):
-        return
-    boards = study.executor.boards_each
+    boards = study.executor.boards_each if isinstance(study.executor, SideBySide) else 0
     wanted = with_arguments(study.engine, variant.engine_args).boards
     if 0 < boards < wanted:
         raise UsageError(f"{variant.name} takes {wanted} boards, and a slot has {boards}: name more of them")
-
-
-def _check_share(variant: Variant, study: Study) -> None:
-    """Raises UsageError where an engine sets the memory of which each gets a share, as all stay loaded."""
     if isinstance(study.engine_restarts, Resident) and "kv_cache_memory_bytes" in variant.engine_args:
         raise UsageError(
             f"{variant.name}: engine_args: kv_cache_memory_bytes is each engine's share where engines stay loaded: "

@@ -1,4 +1,4 @@
-"""Say how requests are offered: the loads of a study file."""
+"""Say how requests are offered, and by whom: the loads of a study file, and Locust where the generator is not ours."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from configs.files.strict import LONGEST_S, MOST_TOKENS, FilePath, Name, StrictModel, inconsistent
+from configs.files.strict import LONGEST_S, MOST_TOKENS, FilePath, Line, Name, StrictModel, inconsistent
 
 PROBE_PREFIX = "probe-"  # of the names of probe loads: no other load may be called so
 
@@ -264,3 +264,17 @@ class FindRate(_Named):
 
 
 Load = Annotated[SingleStream | Closed | Open | FindRate, Field(discriminator="kind")]
+
+
+class Locust(StrictModel):
+    """Locust's distributed mode: the study starts the master for each cell, and waits for workers started elsewhere."""
+
+    kind: Literal["locust"]
+    workers: int = Field(
+        ge=1, le=256, description="Workers that share each schedule; a cell waits for all of them"
+    )
+    bind: Line = Field(default="127.0.0.1", description="Address on which the master listens")
+    port: int = Field(default=5557, ge=1, le=65535, description="Its port")
+    wait_s: int = Field(
+        default=300, ge=1, le=LONGEST_S, description="A cell has failed whose workers are not there by then"
+    )

@@ -27,8 +27,7 @@ from configs.files.strict import (
     inconsistent,
     shape,
 )
-from configs.generator import Locust
-from configs.loads import PROBE_PREFIX, Closed, FindRate, Load
+from configs.loads import PROBE_PREFIX, Closed, FindRate, Load, Locust
 from configs.loads import Slo as Slo  # noqa: PLC0414 -- handed on
 from configs.meters import Meters
 from configs.phases import PhaseSettings

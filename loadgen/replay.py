@@ -14,7 +14,7 @@ from configs.addresses import shown_url
 from configs.loads import Closed, Open
 from loadgen.audit import LoopWatch, MeasuredTimes, audit_of, phases_of
 from loadgen.clients.choice import Client, client_for
-from loadgen.clients.exchange import Exchange
+from loadgen.clients.exchange import CUT_OFF, Exchange
 from loadgen.clients.timer import DueTimer
 from loadgen.crew import Alone, Crew
 from loadgen.movement import Movement
@@ -290,7 +290,7 @@ class Replay:
         try:
             await self._places.acquire()
         except asyncio.CancelledError:
-            exchange.error = "cut off at the end of the load, while it waited for a place"
+            exchange.error = f"{CUT_OFF}, while it waited for a place"
             raise
         exchange.due_ns = max(exchange.due_ns, now_ns())
         try:
@@ -307,7 +307,7 @@ class Replay:
                 return
             if not exchange.end_ns:  # cut off before it began, or by an error of ours
                 exchange.end_ns = exchange.sent_ns = now_ns()
-                exchange.error = exchange.error or "cut off at the end of the load"
+                exchange.error = exchange.error or CUT_OFF
             self._keep(request)
         except StarwattError as error:  # the trace cannot be written
             problem = error

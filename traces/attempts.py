@@ -15,8 +15,7 @@ from pydantic import ValidationError
 from starwatt_errors import TraceError
 from traces.atomic import written
 from traces.layout import CellKey, RunDir
-from traces.problems import wrong_field
-from traces.record import Record
+from traces.record import Record, wrong_field
 
 
 class Attempt(Record):

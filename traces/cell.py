@@ -14,9 +14,8 @@ from traces.atomic import read_json, write_json
 from traces.board import BoardHeld
 from traces.imported import Imported
 from traces.layout import CellKey, key_at
-from traces.problems import REMEDY_OF_A_CELL, another_version, wrong_field
 from traces.rate import RateFound
-from traces.record import Record
+from traces.record import REMEDY_OF_A_CELL, Record, another_version, wrong_field
 from traces.remote import PowerClock
 from traces.schemas import SCHEMA_VERSION
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from starwatt_errors import TraceError
-from traces.problems import another_version
+from traces.record import another_version
 from traces.schemas import SCHEMA_VERSION
 
 LARGEST = 1e15

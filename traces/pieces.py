@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from starwatt_errors import TraceError
 from traces.parquet import check_columns, conformed, why_unreadable
-from traces.problems import REMEDIES, REMEDY_OF_A_CELL
+from traces.record import REMEDIES, REMEDY_OF_A_CELL
 from traces.schemas import LATER_COLUMNS, TRACES
 from traces.streams import read_trace
 

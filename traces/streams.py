@@ -19,7 +19,7 @@ from traces.atomic import write_groups, written
 from traces.clock import ClockPair, boot_id, now_ns
 from traces.layout import is_there
 from traces.parquet import checked, load_parquet
-from traces.problems import REMEDIES, REMEDY_OF_A_CELL
+from traces.record import REMEDIES, REMEDY_OF_A_CELL
 from traces.schemas import LATER_COLUMNS, SCHEMA_VERSION, TRACES
 
 FLUSH_NS = 1_000_000_000

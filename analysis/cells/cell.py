@@ -20,15 +20,14 @@ from analysis.cells.second_look import look_again
 from analysis.cells.speculation import Drafts, drafts_in
 from analysis.energy.boundary import BoundaryEnergy, boundary_energies, primary
 from analysis.energy.integral import PowerSeries, read_series
-from analysis.energy.mirrors import without_mirrors
+from analysis.energy.mirrors import each_once, without_mirrors
 from analysis.energy.moments import At, Moments
-from analysis.energy.readings import each_once
 from analysis.energy.sensor import Said, Sensors
 from analysis.requests.columns import Requests, read_columns
 from analysis.requests.gaps import Spread
 from analysis.requests.latency import Latencies, latencies
 from analysis.requests.window import Window, WindowShare, measured_window, rated, shares_in
-from analysis.validity.clocks import clock_check, on_our_clock
+from analysis.validity.clocks import clock_check, imported_checks, on_our_clock
 from analysis.validity.gpu_conditions import (
     board_checks,
     client_check,
@@ -36,15 +35,14 @@ from analysis.validity.gpu_conditions import (
     residents_checks,
     throttle_checks,
 )
-from analysis.validity.highest_rate import rate_checks
-from analysis.validity.imported import imported_checks
-from analysis.validity.lengths import length_checks
+from analysis.validity.objective import rate_checks
 from analysis.validity.reasons import (
     OLDER_GRADER,
     RECOMPUTED,
     Check,
     energy_checks,
     engine_check,
+    length_checks,
     noted_checks,
     request_checks,
     window_check,

@@ -11,7 +11,7 @@ from analysis.cells.energy_metrics import energy_rows
 from analysis.cells.rows import Row, Rows, ratio
 from analysis.cells.speculation import draft_rows
 from analysis.requests.latency import latency_spreads
-from analysis.validity.highest_rate import judged
+from analysis.validity.objective import judged
 from analysis.validity.reasons import reasons_for
 from configs.loads import is_probe
 from traces.board import BoardHeld

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from analysis.energy.sensor import Sensors
@@ -222,3 +223,27 @@ def read_context(run: RunDir) -> tuple[Context, tuple[str, ...]]:
     except TraceError as error:
         problems[run.study] = error
     return Context(study, manifest), unread(run, manifest, problems)
+
+
+@dataclass(frozen=True)
+class TaskSet:
+    """Hold what a run was asked from; None is what it does not say."""
+
+    name: str | None
+    total: int | None
+
+    @classmethod
+    def of(cls, context: Context) -> TaskSet:
+        """Read it from the manifest, whose name is that of the content; the study names what was asked for."""
+        told = context.manifest.get("dataset") or {}
+        name = told.get("name") or (Path(context.study.prompts.dataset).name if context.study else None)
+        return cls(name, told.get("tasks"))
+
+    def count(self, tasks: int) -> str:
+        """Return ``24 of 164``; where it is not known of how many, ``24``."""
+        return f"{tasks}" if self.total is None else f"{tasks} of {self.total}"
+
+    def words(self, tasks: int) -> str:
+        """Return ``24 of 164 tasks of humaneval+``."""
+        count = self.count(tasks)
+        return f"{count} task{'s' if count != '1' else ''}" + (f" of {self.name}" if self.name else "")

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from analysis.cells.rows import Rows, ratio
-from analysis.requests.counters import rise_of
-from analysis.requests.window import Window
+from analysis.requests.window import Window, rise_of
 
 
 @dataclass(frozen=True)

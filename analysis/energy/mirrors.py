@@ -1,14 +1,16 @@
-"""Packages that a run recorded once for each of their dies: the same counter, whose joules are one package's."""
+"""Take once what a run recorded twice: readings of one instant, and a package's counter, shown by each of its dies."""
 
 from __future__ import annotations
 
 import numpy as np
+import pyarrow as pa
 
 from analysis.energy.integral import PowerSeries
 
 _LEAST_READINGS = 20
 _LEAST_J = 1.0  # counters that have hardly moved show nothing
 _APART_S = 0.005  # two looks at one counter lie this close; times the highest power, what they differ by
+_KEY = ("device", "boundary", "source", "t_ns")
 
 
 def without_mirrors(series: list[PowerSeries]) -> list[PowerSeries]:
@@ -39,3 +41,32 @@ def _mirrors(device: PowerSeries, other: PowerSeries) -> bool:
     highest_w = float(device.power_w.max()) if device.power_w.size else 0.0
     moved_j = float(np.ptp(device.energy_j))
     return moved_j > _LEAST_J and bool((np.abs(apart_j) <= highest_w * _APART_S).all())
+
+
+def each_once(power: pa.Table) -> pa.Table:
+    """Return ``power`` without later readings of an instant that has one: a copied row, or a log that rounds its times.
+
+    No power can be told from two readings without time between them. Readings of other columns (a counter beside
+    power) are other readings.
+    """
+    shown = [power[name].is_valid() for name in ("power_w", "power_avg_w", "energy_j")]
+    if _no_instant_twice(power, shown):
+        return power
+    names = [*_KEY, *map(str, range(len(shown)))]
+    keys = pa.table([*(power[name] for name in _KEY), *shown], names=names)
+    numbered = keys.append_column("row", pa.array(np.arange(power.num_rows)))
+    first = numbered.group_by(names).aggregate([("row", "min")])["row_min"]
+    return power if len(first) == power.num_rows else power.take(np.sort(first.to_numpy()))
+
+
+def _no_instant_twice(power: pa.Table, shown: list[pa.ChunkedArray]) -> bool:
+    """Say whether no device has two readings of an instant; quick, as nearly all traces are so."""
+    kind = np.zeros(power.num_rows, dtype=np.int64)
+    for name in _KEY[:-1]:
+        codes = power[name].combine_chunks().dictionary_encode()
+        kind = kind * (len(codes.dictionary) + 1) + codes.indices.fill_null(len(codes.dictionary)).to_numpy()
+    for has in shown:
+        kind = kind * 2 + has.to_numpy()
+    t_ns = power["t_ns"].fill_null(-1).to_numpy()
+    order = np.lexsort((t_ns, kind))
+    return not bool(np.any((np.diff(t_ns[order]) == 0) & (np.diff(kind[order]) == 0)))

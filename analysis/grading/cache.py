@@ -1,20 +1,26 @@
-"""Verdicts and expected outputs, kept by content: equal programs are graded once, ever."""
+"""Verdicts and expected outputs, kept by content and by what decides them: equal programs are graded once, ever."""
 
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
 import json
+import platform
 import sqlite3
 import threading
 import zlib
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 import pyarrow as pa
 from pydantic import TypeAdapter, ValidationError
 
+from analysis.accuracy.grader import GRADER_VERSION
+from configs import prompt_format
 from starwatt_errors import GradingError, reason_of
-from traces.problems import wrong_field
+from traces.record import wrong_field
 
 T = TypeVar("T")
 
@@ -103,3 +109,25 @@ class Cache:
     def close(self) -> None:
         """Close the file."""
         self._database.close()
+
+
+@cache
+def versions() -> dict[str, object]:
+    """Name the grader, the Python and numpy that programs run on, and what sanitises them (None where missing).
+
+    It is part of every key: it decides verdicts and expected outputs beside programs, data and limits.
+    """
+    return {
+        "grader": GRADER_VERSION,
+        "prompt_format": prompt_format.VERSION,
+        "python": (platform.python_implementation(), platform.python_version(), platform.machine()),
+        "numpy": np.__version__,
+        "sanitiser": [_installed(name) for name in ("evalplus", "tree-sitter", "tree-sitter-python")],
+    }
+
+
+def _installed(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None

@@ -14,7 +14,7 @@ from typing import TypedDict, Unpack
 
 from pydantic import TypeAdapter
 
-from analysis.grading.cache import Cache, content_key
+from analysis.grading.cache import Cache, content_key, versions
 from analysis.grading.comparer import Comparer, ComparerDiedError
 from analysis.grading.expected import TaskAnswers
 from analysis.grading.isolation.launch import Launcher, bubblewrap, plain
@@ -25,7 +25,6 @@ from analysis.grading.references import expected_answers
 from analysis.grading.sanitizer import sanitize
 from analysis.grading.types import Candidate, Grade, Spans, Verdict
 from analysis.grading.values import printable
-from analysis.grading.versions import versions
 from configs.datasets import Dataset
 from configs.prompt_formats import EndpointKind, format_of
 from starwatt_errors import GradingError, StarwattError

@@ -16,7 +16,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from analysis.grading.arguments import are_tagged, encoded_arguments
-from analysis.grading.cache import Cache, content_key
+from analysis.grading.cache import Cache, content_key, versions
 from analysis.grading.expected import AboutOutputs, Expected, TaskAnswers
 from analysis.grading.isolation.launch import Launcher
 from analysis.grading.isolation.sandbox import Job, Sandbox, SandboxDiedError
@@ -24,7 +24,6 @@ from analysis.grading.isolation.traffic import HEADER, Frame
 from analysis.grading.oracle import is_floats, own_encoding_is_right
 from analysis.grading.special import reference_form
 from analysis.grading.values import Opaque, decode
-from analysis.grading.versions import versions
 from configs.datasets import Dataset, Task
 from starwatt_errors import GradingError
 

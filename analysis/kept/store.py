@@ -10,18 +10,24 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import platform
 import re
 import stat
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
+import scipy
 
+import analysis
+import configs
+import traces
 from analysis.cells.bearing import bearing_on_cells, digest_of
 from analysis.cells.context import Context
 from analysis.cells.parts import KEY, PARTS
-from analysis.kept.version import analysis_version
 from analysis.runs.stamps import stamp_of, state_of
 from starwatt_errors import TraceError
 from traces.atomic import atomic_path
@@ -33,6 +39,8 @@ MOST_FILES = 8
 """Of one folder, before they are made one."""
 MOST_REQUESTS = 1_000_000
 """Of a cell that is kept: of a larger one it is the file itself that takes the time, and not how many there are."""
+_ROOMS = (analysis, configs, traces)
+"""What ``analysis`` may import, itself among them (docs/design.md)."""
 
 
 class Kept:
@@ -157,3 +165,17 @@ def _table(body: bytes) -> pa.Table | None:
     except (pa.ArrowException, OSError, ValueError):
         return None
     return table if table.schema.equals(PARTS) else None
+
+
+@cache
+def analysis_version() -> str:
+    """Digest the sources of all rooms that analysis is made of, and name the libraries that it computes with."""
+    digest = hashlib.sha256()
+    libraries = (np.__version__, pd.__version__, pa.__version__, scipy.__version__)
+    digest.update(repr((platform.python_version(), platform.machine(), *libraries)).encode())
+    for room in _ROOMS:
+        (folder,) = room.__path__
+        for path in sorted(Path(folder).rglob("*.py")):
+            digest.update(f"{path.relative_to(folder)}\0".encode())
+            digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeVar
 
+from analysis.cells.context import TaskSet
 from analysis.cells.rows import Row
-from analysis.cells.task_set import TaskSet
 from analysis.keys import Condition, MeterKey
 from analysis.opened import OpenedRun
 from analysis.points import Bounds, Point, naturally, points_of

@@ -22,7 +22,7 @@ from starwatt_errors import TraceError
 from traces.cell import CellRecord, Phase
 from traces.cell_files import CellFiles
 from traces.layout import CellKey, RunDir
-from traces.problems import REMEDY_OF_A_CELL
+from traces.record import REMEDY_OF_A_CELL
 
 _PRINTED = {"requests": ("sent_ns", "end_ns"), "power": ("t_ns", "power_w", "energy_j")}
 """Columns that no two recordings have in common, by trace."""

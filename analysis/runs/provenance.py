@@ -14,8 +14,7 @@ from starwatt_errors import TraceError, UsageError
 from traces.atomic import read_json
 from traces.layout import CellKey, RunDir, model_slug, with_board
 from traces.parquet import checked, load_parquet
-from traces.problems import another_version, wrong_field
-from traces.record import Record
+from traces.record import Record, another_version, wrong_field
 from traces.schemas import LATER_COLUMNS, PLAN, SCHEMA_VERSION
 
 _REMEDY = "restore it from a copy"

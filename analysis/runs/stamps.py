@@ -48,17 +48,16 @@ def stamp_of(folder: Path) -> Stamp | None:
             with (folder / name).open("rb") as file:
                 size = os.fstat(file.fileno()).st_size
                 whole = hashlib.file_digest(file, "sha256").hexdigest()
-                tail = whole if size <= LOOKED_AT else _tail(file.fileno(), size)
+                tail = whole
+                if size > LOOKED_AT:
+                    end = os.pread(file.fileno(), LOOKED_AT, size - LOOKED_AT)
+                    tail = hashlib.sha256(end).hexdigest()
         except OSError:
             return None
         files.append((name, size, whole, tail))
     content = hashlib.sha256(repr([(name, whole) for name, _, whole, _ in files]).encode()).hexdigest()
     settled = all(changed_ns + _SETTLED_NS < now_ns for *_, changed_ns, _ in seen)
     return Stamp(content, _state(seen) if settled else None, tuple(files))
-
-
-def _tail(descriptor: int, size: int) -> str:
-    return hashlib.sha256(os.pread(descriptor, LOOKED_AT, size - LOOKED_AT)).hexdigest()
 
 
 def _seen(folder: Path) -> list[tuple[str, int, int, int, int]] | None:

@@ -7,7 +7,7 @@ state that lasts. Requests beside each other share a queue, so that of a window'
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,8 +17,9 @@ from scipy.special import stdtrit
 from analysis.arrays import Bools, Floats
 from analysis.requests.columns import Requests
 from analysis.requests.latency import Latencies, kept_slo, latencies
-from analysis.validity.reasons import request_checks
+from analysis.validity.reasons import Check, request_checks
 from analysis.validity.steadiness import LEVEL, trend
+from traces.rate import RateFound
 
 Says = Literal["holds", "fails", "nothing"]
 PIECES = 10
@@ -171,3 +172,28 @@ def _piece_means(values: Floats) -> Floats:
     if pieces < 4:
         return np.zeros(0)
     return np.array([piece.mean() for piece in np.array_split(values, pieces)])
+
+
+def judged(rate: RateFound, requests: Requests) -> Judgement:
+    """Say what the window of a cell says of its rate, within the bounds of its load."""
+    return judge(requests, rate.slo_ms, rate.wanted_share, rate.max_in_flight)
+
+
+def rate_checks(rate: RateFound | None, requests: Requests) -> Iterator[Check]:
+    """Check that a rate holds, that the cell's own window confirms it, and note where no higher one failed.
+
+    Nothing where the rate of a load was not looked for.
+    """
+    if rate is None:
+        return
+    last = rate.windows[-1].share if rate.windows else None
+    holds_none = rate.kind == "none"
+    yield Check("no_rate_holds", holds_none, last, "ratio", lo=rate.wanted_share)
+    if holds_none:
+        return
+    judgement = judged(rate, requests)
+    too_few = judgement.why == "too_few" and (judgement.share or 0.0) >= rate.wanted_share
+    confirmed = rate.confirmed and (judgement.says == "holds" or too_few)
+    yield Check("rate_not_confirmed", not confirmed, judgement.share, "ratio", lo=rate.wanted_share)
+    at_least = rate.kind == "at_least"
+    yield Check("rate_at_least", False, rate.rate, "requests/s", noted=at_least and confirmed)

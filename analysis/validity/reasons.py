@@ -6,18 +6,18 @@ Everything is computed from the raw files again. Reasons have a scope: ``cell`` 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import pyarrow as pa
 
+from analysis.arrays import floats
 from analysis.energy.boundary import MIN_SAMPLES, BoundaryEnergy
 from analysis.requests.columns import Requests, replays_lengths
-from analysis.requests.counters import rise_of
 from analysis.requests.latency import Latencies
-from analysis.requests.window import Window
+from analysis.requests.window import Window, rise_of
 
 Scope = Literal["cell", "energy", "accuracy"]
 
@@ -117,6 +117,7 @@ _SCOPES: dict[str, Scope] = {
 }
 RECOMPUTED = frozenset(EXPLANATIONS) - {*UNGRADABLE, "sandbox_missing", "not_cooled"}
 """What the runner says of these is not taken over."""
+_PAIRS = (("asked_prompt_tokens", "prompt_tokens"), ("asked_output_tokens", "output_tokens"))
 
 
 def in_words(code: str, problem: str | None = None) -> str:
@@ -243,3 +244,16 @@ def _alias_checks(energy: BoundaryEnergy) -> list[Check]:
     worst = max(looked, key=lambda aliasing: (aliasing.found, aliasing.figure[0] or 0.0))
     value, bound = worst.figure
     return [Check("aliased", worst.found, value, "ratio", hi=bound)]
+
+
+def length_checks(requests: Requests) -> Iterator[Check]:
+    """Yield a note with the number of completed requests of other lengths; nothing where no lengths were asked for."""
+    if not replays_lengths(requests):
+        return
+    table = requests.trace.read([name for pair in _PAIRS for name in pair])
+    differ = np.zeros(requests.count, dtype=bool)
+    for asked, served in _PAIRS:
+        counted = floats(table, served)
+        differ |= np.isfinite(counted) & (counted != floats(table, asked))
+    count = float((differ & requests.completed).sum())
+    yield Check("lengths_not_kept", False, count, "requests", hi=0.0, noted=count > 0)

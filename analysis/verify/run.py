@@ -25,8 +25,7 @@ from analysis.runs.identity import misplaced_cells
 from analysis.tables import Tables, compute, older_graders, read_table
 from analysis.validity.reasons import UNGRADABLE, in_words
 from analysis.verify.finding import Finding
-from analysis.verify.imported import imported_remarks
-from analysis.verify.provenance import Provenance, check_provenance
+from analysis.verify.provenance import Provenance, check_provenance, imported_remarks
 from analysis.verify.search import search_findings
 from configs.loads import is_probe
 from starwatt_errors import TraceError, reason_of

@@ -13,7 +13,7 @@ from configs.schema import EngineSettings
 from server.engines.engine import Engine, free_port
 from server.engines.engine_spec import EngineSpec
 from server.engines.memory import GIB, taken_bytes
-from server.power.beside import Beside
+from server.power.modelled import Beside
 from study.measure.checkpoints import Checkpoints
 
 _REST_S, _IDLE_S = 3.0, 20.0

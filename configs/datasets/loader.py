@@ -19,7 +19,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator
 
 from configs.datasets.evalplus_files import EVALPLUS_FILES, MBPP_PLUS
-from configs.datasets.own import FORM, OwnPrompt, is_own, read_own
+from configs.datasets.own import FORM, is_own, read_own
 from configs.datasets.releases import name_of_content, refuse_doubles
 from configs.files.strict import Line
 from starwatt_errors import UsageError
@@ -90,9 +90,8 @@ def load_dataset(name: str) -> Dataset:
     """
     check_name(name)
     if is_own(name):
-        prompts = read_own(Path(name))
-        digest = _sha256([prompt.content() for prompt in prompts])
-        return Dataset(name=Path(name).name, sha256=digest, tasks=tuple(map(_own_task, prompts)))
+        contents = [prompt.content() for prompt in read_own(Path(name))]
+        return Dataset(name=Path(name).name, sha256=_sha256(contents), tasks=tuple(map(_task, contents)))
     if name == "starwatt-24":
         path = Path(__file__).with_name("starwatt-24.jsonl")
         records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
@@ -139,29 +138,18 @@ def check_flag(name: str) -> None:
         raise UsageError(f"--dataset: {error}") from error
 
 
-def _own_task(own_prompt: OwnPrompt) -> Task:
+def _task(told: Mapping[str, Any], suite: Suite = "humaneval") -> Task:
+    """Make a task of a record in evalplus' format, or of an own prompt, which need not have tests."""
     return Task(
-        task_id=own_prompt.task_id,
-        prompt=own_prompt.prompt,
-        entry_point=own_prompt.entry_point or "",
-        canonical_solution=own_prompt.canonical_solution or "",
-        base_inputs=own_prompt.base_input or (),
-        plus_inputs=own_prompt.plus_input,
-        atol=own_prompt.atol,
-        stop=own_prompt.stop or (),
-        max_tokens=own_prompt.max_tokens,
-    )
-
-
-def _task(record: Mapping[str, Any], suite: Suite) -> Task:
-    return Task(
-        task_id=record["task_id"],
-        prompt=record["prompt"],
-        entry_point=record["entry_point"],
-        canonical_solution=record["canonical_solution"],
-        base_inputs=tuple(record["base_input"]),
-        plus_inputs=tuple(record["plus_input"]),
-        atol=float(record["atol"]),
+        task_id=told["task_id"],
+        prompt=told["prompt"],
+        entry_point=told.get("entry_point", ""),
+        canonical_solution=told.get("canonical_solution", ""),
+        base_inputs=tuple(told.get("base_input", ())),
+        plus_inputs=tuple(told["plus_input"]),
+        atol=float(told["atol"]),
+        stop=tuple(told.get("stop", ())),
+        max_tokens=told.get("max_tokens"),
         suite=suite,
     )
 

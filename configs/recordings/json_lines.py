@@ -11,8 +11,7 @@ from typing import Any
 
 from configs.files.instants import NS_PER_S, Instants
 from configs.files.plain_json import json_object, numbered_lines
-from configs.recordings.numbers import tokens_of
-from configs.recordings.recording import Lengths, RequestLine
+from configs.recordings.recording import Lengths, RequestLine, tokens_of
 from starwatt_errors import UsageError
 
 _PROMPT = ("input_length", "prompt_tokens", "input_tokens")

@@ -1,16 +1,21 @@
-"""Put a recording of requests in order, and say what of its file is not in it."""
+"""Put a recording of requests in order, read its numbers, and say what of its file is not in it."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from configs.files.strict import MOST_TOKENS
 from starwatt_errors import UsageError
 
 MOONCAKE_BLOCK = 512
 """Tokens that one of Mooncake's hash_ids stands for; the last one of a prompt for what is left of it."""
 _BLOCKS = (MOONCAKE_BLOCK, 256, 128, 64, 32, 16)
 """Tokens of a block by which servers cache prompts, and by which other tools write hash_ids."""
+_WHOLE = re.compile(r"(\d{1,9})(?:\.0*)?", re.ASCII)
+_LONGEST = 40
+_SHORT = 7  # digits that are fewer than those of MOST_TOKENS
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,3 +133,21 @@ def _block_tokens(path: object, lines: Sequence[RequestLine]) -> int:
 
 def _fits(lengths: Lengths, block_tokens: int) -> bool:
     return len(lengths.block_ids) <= -(-lengths.prompt_tokens // block_tokens)
+
+
+def tokens_of(text: str, where: tuple[object, int, str]) -> int:
+    """Read the tokens of a prompt or an answer.
+
+    Raises:
+        UsageError: it is no whole number from 0 to ``MOST_TOKENS``; ``where`` are file, line and field.
+    """
+    if len(text) < _SHORT and text.isascii() and text.isdigit():  # nearly every one of a million
+        return int(text)
+    match = _WHOLE.fullmatch(text.strip())
+    if match is None or int(match[1]) > MOST_TOKENS:
+        file, line, field = where
+        raise UsageError(
+            f"{file}:{line}: {field}: takes a whole number of tokens, from 0 to {MOST_TOKENS} "
+            f"(given: {text[:_LONGEST]!r})"
+        )
+    return int(match[1])

@@ -10,8 +10,7 @@ from typing import NamedTuple
 
 from configs.files.csv_lines import before_the_header, separator_of, split
 from configs.files.instants import NS_PER_S, Instants, titled
-from configs.recordings.numbers import tokens_of
-from configs.recordings.recording import Lengths, RequestLine
+from configs.recordings.recording import Lengths, RequestLine, tokens_of
 from starwatt_errors import UsageError
 
 _TIMES = ("timestamp", "time", "arrivaltime", "arrivedat", "elapsed", "elapsedtime")

@@ -21,13 +21,20 @@ from configs.addresses import read_address, shown_url
 from loadgen.answers.continuous_usage import AskingClient
 from loadgen.answers.words import http_error_words
 from loadgen.clients.addresses import in_words
-from loadgen.clients.exchange import AFTER_DONE_S, KEPT_HEADERS, LONGEST_ERROR_BODY, DoneWatch, Exchange
+from loadgen.clients.exchange import (
+    AFTER_DONE_S,
+    CUT_OFF,
+    KEPT_HEADERS,
+    LONGEST_ERROR_BODY,
+    DoneWatch,
+    Exchange,
+)
 from loadgen.clients.pool import UnansweredError
 from loadgen.planning.payload import Endpoint
 from starwatt_errors import reason_of
 from traces.clock import now_ns
 
-_CUT_OFF = "connection lost in mid-answer: closed by the server"
+_LOST = "connection lost in mid-answer: closed by the server"
 _LONGEST_HEADER = 1 << 20
 _ADDED_BY_AIOHTTP = ("Accept-Encoding", "User-Agent", "Content-Type", "Accept")
 
@@ -125,24 +132,22 @@ class AiohttpClient(AskingClient):
             async with asyncio.timeout(self._timeout_s):
                 await self._complete(request, exchange)
         except TimeoutError:
-            exchange.status = "timeout"
-            exchange.error = f"no complete answer within {self._timeout_s:g} s"
+            exchange.fail("timeout", f"no complete answer within {self._timeout_s:g} s")
         except (aiohttp.ClientPayloadError, aiohttp.ServerDisconnectedError) as error:
-            exchange.status = "connection_error"
-            exchange.error = _CUT_OFF if exchange.http_status or _begun(error) else str(UnansweredError())
+            begun = exchange.http_status or _begun(error)
+            exchange.fail("connection_error", _LOST if begun else str(UnansweredError()))
         except aiohttp.ClientResponseError as error:  # what came is no HTTP
-            exchange.status, exchange.error = "malformed", f"not HTTP: {error.message}"
+            exchange.fail("malformed", f"not HTTP: {error.message}")
         except (aiohttp.ClientError, OSError) as error:  # refused, unreachable, reset, TLS
-            exchange.status = "connection_error"
             said: Exception = error
             if isinstance(error, aiohttp.ClientConnectorError) and not isinstance(
                 error, aiohttp.ClientSSLError
             ):
                 said = in_words(error.os_error)
-            words = reason_of(said)
-            exchange.error = f"connection lost in mid-answer: {words}" if exchange.http_status else words
+            when = "connection lost in mid-answer: " if exchange.http_status else ""
+            exchange.fail("connection_error", when + reason_of(said))
         except asyncio.CancelledError:
-            exchange.status, exchange.error = "aborted", "cut off at the end of the load"
+            exchange.fail("aborted", CUT_OFF)
             raise
         finally:
             exchange.end_ns = exchange.end_ns or now_ns()

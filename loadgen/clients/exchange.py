@@ -10,6 +10,7 @@ import httptools
 from loadgen.answers.event_stream import StreamEvent, cut_events
 from loadgen.answers.words import http_error_words
 from starwatt_errors import reason_of
+from traces.clock import now_ns
 
 LONGEST_ERROR_BODY = 2000
 AFTER_DONE_S = 0.1
@@ -17,6 +18,7 @@ AFTER_DONE_S = 0.1
 KEPT_HEADERS = {
     name.encode(): name for name in ("content-type", "content-encoding", "location", "retry-after")
 }
+CUT_OFF = "cut off at the end of the load"
 _LONGEST_DONE = 32
 _DONE_LINE = re.compile(rb"[\r\n]data:[ \t]*\[DONE\]\s*(?:[\r\n]|\Z)")
 
@@ -48,6 +50,11 @@ class Exchange:
     def retry_after(self) -> str | None:
         """Return what the server said of when to come again."""
         return self.headers.get("retry-after")
+
+    def fail(self, status: str, error: str) -> None:
+        """Note that it ended now without a good answer; one that was never sent counts as sent now."""
+        self.status, self.error, self.end_ns = status, error, now_ns()
+        self.sent_ns = self.sent_ns or self.end_ns
 
     def forget(self) -> None:
         """Be as if nothing had come back yet; when it is due and when it was first sent stay."""

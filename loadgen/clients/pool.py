@@ -9,7 +9,7 @@ from typing import Protocol
 
 from loadgen.answers.continuous_usage import AskingClient
 from loadgen.clients.demand import Demand
-from loadgen.clients.exchange import Exchange
+from loadgen.clients.exchange import CUT_OFF, Exchange
 from starwatt_errors import reason_of
 from traces.clock import now_ns
 
@@ -125,11 +125,11 @@ class Pool(AskingClient):
         try:
             await self._complete(request, exchange, until_ns)
         except TimeoutError:
-            _fail(exchange, "timeout", f"no complete answer within {self._timeout_s:g} s")
+            exchange.fail("timeout", f"no complete answer within {self._timeout_s:g} s")
         except OSError as error:  # refused, unreachable, TLS
-            _fail(exchange, "connection_error", reason_of(error))
+            exchange.fail("connection_error", reason_of(error))
         except asyncio.CancelledError:
-            _fail(exchange, "aborted", "cut off at the end of the load")
+            exchange.fail("aborted", CUT_OFF)
             raise
 
     async def close(self) -> None:
@@ -288,9 +288,3 @@ def _has_result(future: asyncio.Future[Connection]) -> bool:
 
 async def _sleep_until(at_ns: int) -> None:
     await asyncio.sleep(max(at_ns - now_ns(), 0) * 1e-9)
-
-
-def _fail(exchange: Exchange, status: str, error: str) -> None:
-    exchange.status, exchange.error = status, error
-    exchange.end_ns = now_ns()
-    exchange.sent_ns = exchange.sent_ns or exchange.end_ns

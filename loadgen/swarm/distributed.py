@@ -15,8 +15,7 @@ from pathlib import Path
 
 import pyarrow.compute as pc
 
-from configs.generator import Locust
-from configs.loads import Closed, Open, SingleStream
+from configs.loads import Closed, Locust, Open, SingleStream
 from loadgen.audit import LoopWatch, audit_of, measured_in, phases_of
 from loadgen.planning.failures import NOT_SENT
 from loadgen.planning.schedule import write_schedule

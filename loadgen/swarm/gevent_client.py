@@ -11,7 +11,7 @@ from gevent.select import select
 
 from loadgen.answers.continuous_usage import Asking
 from loadgen.clients.addresses import in_words
-from loadgen.clients.exchange import AFTER_DONE_S, Answer, Exchange
+from loadgen.clients.exchange import AFTER_DONE_S, CUT_OFF, Answer, Exchange
 from loadgen.planning.payload import Endpoint
 from starwatt_errors import reason_of
 from traces.clock import now_ns
@@ -50,12 +50,11 @@ class GeventClient:
             with gevent.Timeout(self._timeout_s, _TooLateError):
                 self._send(request, exchange)
         except _TooLateError:
-            exchange.status = "timeout"
-            exchange.error = f"no complete answer within {self._timeout_s:g} s"
+            exchange.fail("timeout", f"no complete answer within {self._timeout_s:g} s")
         except OSError as error:
-            exchange.status, exchange.error = "connection_error", reason_of(in_words(error))
+            exchange.fail("connection_error", reason_of(in_words(error)))
         except gevent.GreenletExit:
-            exchange.status, exchange.error = "aborted", "cut off at the end of the load"
+            exchange.fail("aborted", CUT_OFF)
             raise
         finally:
             exchange.end_ns = exchange.end_ns or now_ns()

@@ -5,14 +5,14 @@ from __future__ import annotations
 import http.client
 import urllib.request
 from functools import cache
-from typing import IO, Any
+from typing import IO
 from urllib.parse import urlsplit
 
 _LONGEST_ANSWER = 8 << 20
 
 
 def answer_of(url: str, timeout_s: float, key: str | None = None, *, by_proxy: bool = False) -> bytes:
-    """GET a URL and return the body, asked as ``opened`` does.
+    """GET a URL and return the body, asked as by ``read_answer``.
 
     Raises:
         urllib.error.HTTPError: it answers with a status of 400 or above.
@@ -20,22 +20,27 @@ def answer_of(url: str, timeout_s: float, key: str | None = None, *, by_proxy: b
     """
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     request = urllib.request.Request(url, headers=headers)  # noqa: S310 -- our own, or checked by configs/remote.py
-    try:
-        with opened(request, timeout_s, by_proxy=by_proxy) as response:
-            return bytes(response.read(_LONGEST_ANSWER))
-    except http.client.HTTPException as error:
-        raise OSError(str(error) or type(error).__name__) from error
+    return read_answer(request, timeout_s, by_proxy=by_proxy)[0]
 
 
-def opened(request: urllib.request.Request, timeout_s: float, *, by_proxy: bool = False) -> Any:
+def read_answer(
+    request: urllib.request.Request, timeout_s: float, *, by_proxy: bool = False
+) -> tuple[bytes, str | None]:
     """Ask as a load asks: straight, whatever proxy the environment names, unless ``by_proxy``.
+
+    Returns:
+        The body of the answer, and its content type.
 
     Raises:
         urllib.error.HTTPError: it answers with a status of 400 or above.
         OSError: it does not answer, or not in time.
     """
     opener = urllib.request.build_opener(_KeyToOneHost) if by_proxy else _straight()
-    return opener.open(request, timeout=timeout_s)
+    try:
+        with opener.open(request, timeout=timeout_s) as answer:
+            return bytes(answer.read(_LONGEST_ANSWER)), answer.headers.get("content-type")
+    except http.client.HTTPException as error:
+        raise OSError(str(error) or type(error).__name__) from error
 
 
 @cache

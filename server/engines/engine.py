@@ -172,27 +172,15 @@ def check_place(host: str, port: int) -> None:
     Raises:
         EngineError: something else does, the address is not this machine's, or the port is not this user's.
     """
-    if port_in_use(host, port):
-        raise EngineError(f"port {port} on {host} is in use; choose another with --port")
-
-
-def port_in_use(host: str, port: int) -> bool:
-    """Say whether something already listens there.
-
-    Raises:
-        EngineError: the address is not this machine's, or the port is not this user's.
-    """
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
         except OSError as error:
-            if error.errno != errno.EADDRINUSE:
-                raise EngineError(
-                    f"{host}:{port} cannot be listened on: {error.strerror or error}"
-                ) from error
-            return True
-    return False
+            words = f"{host}:{port} cannot be listened on: {error.strerror or error}"
+            if error.errno == errno.EADDRINUSE:
+                words = f"port {port} on {host} is in use; choose another with --port"
+            raise EngineError(words) from error
 
 
 def free_port(host: str = HOST) -> int:

@@ -20,10 +20,10 @@ from traces.lean import importing_what_stays, keep_pandas_out
 
 with importing_what_stays():
     from configs.meters import Meters
-    from server.power.beside import Beside
     from server.power.claim import claimed
     from server.power.meter import Meter
     from server.power.meters import on_the_engines_boards, open_meters
+    from server.power.modelled import Beside
     from server.power.nvidia.exclusivity import Occupancy, Watch
     from server.power.nvidia.library import NoDriverError, opened
     from server.power.nvidia.nvml import NvmlMeter

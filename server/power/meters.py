@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack, closing, suppress
 
 from configs.meters import Meters
 from server.power.amd.boards import AmdMeter
@@ -25,40 +26,35 @@ def available_sources() -> dict[Source, str]:
     Raises:
         NvmlError: there is a driver, but neither it nor a board of it answers.
     """
-    return {**_boards(), **_packages()}
+    return _answering(_MEASURING)
 
 
-def _boards() -> dict[Source, str]:
+_MEASURING: dict[
+    Source, tuple[Callable[[], NvmlMeter | AmdMeter | RaplMeter], tuple[type[MeterError], ...]]
+] = {
+    "nvml": (NvmlMeter, (NoDriverError, NoPowerReadingError)),
+    "amdsmi": (AmdMeter, (AmdError,)),
+    "rapl": (RaplMeter, (MeterError,)),
+}
+"""What opens each, and the errors that say that there is none: whoever names it is told, auto goes by what answers."""
+
+
+def _answering(sources: Iterable[Source]) -> dict[Source, str]:
     answering: dict[Source, str] = {}
-    try:
-        with closing(NvmlMeter()) as boards:
-            left_out = [f"left out: {words}" for words in boards.left_out]
-            answering["nvml"] = ", ".join([*boards.named, *left_out])
-    except (NoDriverError, NoPowerReadingError):
-        pass  # whoever names nvml is told; auto goes by what answers
-    try:
-        with closing(AmdMeter()) as amd:
-            answering["amdsmi"] = ", ".join([*amd.named, *(f"left out: {words}" for words in amd.left_out)])
-    except AmdError:
-        pass  # as above
+    for source in sources:
+        open_meter, none_here = _MEASURING[source]
+        with suppress(*none_here), closing(open_meter()) as meter:
+            left_out = (f"left out: {words}" for words in meter.left_out)
+            answering[source] = ", ".join([*meter.named, *left_out])
     return answering
-
-
-def _packages() -> dict[Source, str]:
-    try:
-        meter = RaplMeter()
-    except MeterError:
-        return {}
-    left_out = [f"left out: {error}" for error in meter.left_out]
-    meter.close()
-    return {"rapl": ", ".join([*(device.name for device in meter.devices), *left_out])}
 
 
 def choose_sources(settings: Meters) -> list[Source]:
     """Choose sources: ``auto`` is every measuring one that answers, or ``modelled``; and the logs that are named."""
     if settings.sources != "auto":
         return list(settings.sources)
-    there = _packages() if settings.gpus == () else available_sources()  # boards that are not wanted may fail
+    # Boards that are not wanted may fail.
+    there = _answering(["rapl"] if settings.gpus == () else _MEASURING)
     answering: list[Source] = [*there] or ["modelled"]
     return [*answering, "external"] if settings.external else answering
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+from collections.abc import Sequence
 
 import psutil
 
@@ -37,9 +38,8 @@ class ModelledMeter:
         except (psutil.Error, ValueError, OverflowError) as error:
             raise MeterError(f"modelled power: there is no process {pid} that may be looked at") from error
         self._watts = watts_per_cpu
-        self._device = Device(
-            "engine", "cpu", "modelled", f"an estimate: CPU time x {watts_per_cpu:g} W a CPU"
-        )
+        note = f"an estimate: CPU time x {watts_per_cpu:g} W a CPU"
+        self.devices = [Device("engine", "cpu", "modelled", note)]
         # By pid and start since boot, which no clock update moves.
         self._cpu_ns: dict[psutil.Process, int] = {}
         self._processes: list[psutil.Process] = []
@@ -47,11 +47,6 @@ class ModelledMeter:
         self._last_ns = now_ns()
         self._last_cpu_ns = self._total_cpu_ns()
         self._first_cpu_ns = self._last_cpu_ns
-
-    @property
-    def devices(self) -> list[Device]:
-        """Return the engine as one device."""
-        return [self._device]
 
     def read(self, *, slow: bool) -> list[Reading]:  # noqa: ARG002 -- all of it is cheap
         """Read the energy since the first reading, and the mean power since the last one."""
@@ -61,7 +56,7 @@ class ModelledMeter:
         self._last_cpu_ns, self._last_ns = total_ns, t_ns
         return [
             Reading(
-                self._device,
+                self.devices[0],
                 t_ns,
                 t_ns - before_ns,
                 power_w=power_w,
@@ -85,3 +80,29 @@ class ModelledMeter:
             with contextlib.suppress(OSError):
                 self._cpu_ns[process] = process_cpu_ns(process.pid)
         return sum(self._cpu_ns.values())
+
+
+class Beside:
+    """CPU time, from now on, of engines that are loaded beside the one that is measured, and of their descendants."""
+
+    def __init__(self, pids: Sequence[int]) -> None:
+        self._pids = pids
+        self._begun_ns = now_ns()
+        self._used_ns = {pid: _cpu_ns(pid) for pid in pids}
+
+    def cpu_share(self) -> float | None:
+        """Return CPU seconds a second, of all together; None where there are none. What has ended counts no more."""
+        if not self._pids:
+            return None
+        elapsed_ns = max(now_ns() - self._begun_ns, 1)
+        return sum(max(_cpu_ns(pid) - used_ns, 0) for pid, used_ns in self._used_ns.items()) / elapsed_ns
+
+
+def _cpu_ns(root: int) -> int:
+    total = 0
+    with contextlib.suppress(psutil.Error):
+        process = psutil.Process(root)
+        for member in (process, *process.children(recursive=True)):
+            with contextlib.suppress(OSError):
+                total += process_cpu_ns(member.pid)
+    return total

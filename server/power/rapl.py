@@ -133,11 +133,8 @@ class RaplMeter:
         if not self._counters:
             raise MeterError(f"RAPL: the kernel offers no zone under {root} (a virtual machine rarely does)")
         self._counters.sort(key=lambda counter: _place(counter.zone.folder))
-
-    @property
-    def devices(self) -> list[Device]:
-        """Return packages and DRAM zones."""
-        return [counter.device for counter in self._counters]
+        self.devices = [counter.device for counter in self._counters]
+        self.named = [device.name for device in self.devices]
 
     def read(self, *, slow: bool) -> list[Reading]:
         """Read the energy since the first reading, and the mean power since the last; with ``slow``, power limits."""

@@ -27,9 +27,8 @@ class Guard:
 
     kept: set[int] = field(default_factory=set)
     """Descriptors that the reaper holds open until it has cleared up."""
-    _watched: set[int] = field(default_factory=set)
-    _folders: set[str] = field(default_factory=set)
-    _afterwards: set[str] = field(default_factory=set)
+    _standing: set[tuple[str, str]] = field(default_factory=set)
+    """Orders (``watch``, ``sweep``, ``afterwards``) that were not taken back: another reaper is told them anew."""
     _process: subprocess.Popen[bytes] | None = None
     _pipe: int = -1
     _other_end: int = -1
@@ -57,16 +56,12 @@ class Guard:
 
     def watch(self, pid: int) -> None:
         """Remember a child that has announced itself, for a reaper that may have to be started anew."""
-        with self._lock:
-            self._watched.add(pid)
-            # Once more: the reaper that it announced itself to may just have been killed.
-            self._tell("watch", pid)
+        with self._lock:  # told once more: the reaper that it announced itself to may just have been killed
+            self._order("watch", str(pid))
 
     def forget(self, pid: int) -> None:
         """Forget a child that is gone with its session."""
-        with self._lock:
-            self._watched.discard(pid)
-            self._tell("forget", pid)
+        self._take_back("watch", str(pid), "forget")
 
     @contextlib.contextmanager
     def scratch(self, kind: str, *, sockets: bool = False) -> Iterator[Path]:
@@ -76,15 +71,12 @@ class Guard:
         """
         with owned_folder(kind, sockets=sockets) as folder:
             with self._lock:
-                self._folders.add(str(folder))
                 self._open()
-                self._tell("sweep", folder)
+                self._order("sweep", str(folder))
             try:
                 yield folder
             finally:
-                with self._lock:
-                    self._folders.discard(str(folder))
-                    self._tell("swept", folder)
+                self._take_back("sweep", str(folder), "swept")
 
     def afterwards(self, command: Sequence[str], cwd: Path) -> str:
         """Have the reaper run a command when this process has ended, however it did; returns what ``spare`` takes.
@@ -93,16 +85,13 @@ class Guard:
         """
         order = json.dumps({"command": list(command), "cwd": str(cwd)})
         with self._lock:
-            self._afterwards.add(order)
             self._open()
-            self._tell("afterwards", order)
+            self._order("afterwards", order)
         return order
 
     def spare(self, order: str) -> None:
         """Forget a command that need not be run any more."""
-        with self._lock:
-            self._afterwards.discard(order)
-            self._tell("spare", order)
+        self._take_back("afterwards", order, "spare")
 
     def close(self) -> None:
         """End the reaper, last of all: it ends what is left, then itself."""
@@ -111,7 +100,7 @@ class Guard:
             if self._process is not None:
                 self._process.wait()
                 self._process = None
-            self._watched.clear()
+            self._standing = {(order, what) for order, what in self._standing if order != "watch"}
 
     @property
     def pid(self) -> int | None:
@@ -124,7 +113,16 @@ class Guard:
             os.close(self._other_end)
         self._pipe = self._other_end = -1
 
-    def _tell(self, order: str, what: int | Path | str) -> None:
+    def _order(self, order: str, what: str) -> None:
+        self._standing.add((order, what))
+        self._tell(order, what)
+
+    def _take_back(self, order: str, what: str, by: str) -> None:
+        with self._lock:
+            self._standing.discard((order, what))
+            self._tell(by, what)
+
+    def _tell(self, order: str, what: str) -> None:
         if self._pipe >= 0:
             with contextlib.suppress(OSError):
                 os.write(self._pipe, os.fsencode(f"{order} {what}\n"))
@@ -149,12 +147,8 @@ class Guard:
             stdin=self._other_end, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             start_new_session=True, pass_fds=tuple(self.kept), cwd="/",
         )  # fmt: skip
-        for pid in self._watched:
-            self._tell("watch", pid)
-        for folder in self._folders:
-            self._tell("sweep", folder)
-        for order in self._afterwards:
-            self._tell("afterwards", order)
+        for order, what in self._standing:
+            self._tell(order, what)
         threading.Thread(target=self._replace, args=(self._process,), daemon=True).start()
 
     def _replace(self, process: subprocess.Popen[bytes]) -> None:

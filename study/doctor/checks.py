@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from analysis.grading import sandbox_status
-from configs.datasets import EVALPLUS_FILES, load_dataset
+from configs.datasets import DATASETS, EVALPLUS_FILES, load_dataset
 from loadgen.wire.build import library
 from loadgen.wire.tls import openssl
 from server.build.store import store_root
@@ -62,8 +62,7 @@ def examine() -> list[Finding]:
         "GPUs": _gpus, "GPUs in use": gpus_in_use, "full power": gpu_power, "boards as found": boards_as_found,
         "AMD GPUs": amd_gpus, "meters": _meters, "RAPL": rapl, "CPU clocks": clocks, "engine": engine,
         "engine on boards": engine_on_boards, "compilers": compilers, "load client": load_client,
-        "sandbox": _sandbox, "starwatt-24": _bundled, "humaneval+": partial(_of_evalplus, "humaneval+"),
-        "mbpp+": partial(_of_evalplus, "mbpp+"), "disk": _disk,
+        "sandbox": _sandbox, **{name: partial(_dataset, name) for name in DATASETS}, "disk": _disk,
     }  # fmt: skip
     findings: list[Finding] = []
     for name, check in checks.items():
@@ -149,14 +148,9 @@ def _sandbox() -> Finding:
     return Finding("sandbox", "ok" if status.ok else "failed", detail, status.remedy)
 
 
-def _bundled() -> Finding:
-    dataset = load_dataset("starwatt-24")
-    return ok(f"{len(dataset.tasks)} tasks, sha256 {dataset.sha256[:12]}…", what=dataset.name)
-
-
-def _of_evalplus(name: str) -> Finding:
-    source = EVALPLUS_FILES[name]
-    if source.find() is None:
+def _dataset(name: str) -> Finding:
+    source = EVALPLUS_FILES.get(name)  # None of the one that is bundled
+    if source is not None and source.find() is None:
         return missing(
             "not here yet: evalplus fetches it when it is first used",
             f"without a network: {source.override}={source.file_name}",

@@ -9,11 +9,13 @@ from dataclasses import dataclass, field
 from configs.executor import NeighbourCheck
 from configs.restarts import Resident
 from configs.schema import Cpus, Study
+from server.engines.boards import allot
+from server.power.control.board import ControlError
+from server.power.control.hold import HeldBoards, hold_boards
 from server.power.nvidia.inventory import gpu_inventory
 from study.executors.executor import Ended, Executor, ExecutorContext, Site
 from study.executors.interference import AloneCheck, check_cells, check_of_residents, measure_alone
 from study.executors.units import Unit
-from study.measure.board_control import held_boards
 from study.measure.engine_session import EngineSession
 from study.measure.residents import Residents
 from study.measure.retries import OpenEngine, RetryBudget, measure_groups
@@ -122,3 +124,22 @@ def _opener(
         return
     with closing(Residents(session, restarts, cells, budget)) as residents:
         yield residents.open_engine
+
+
+@contextmanager
+def held_boards(study: Study, run: RunDir) -> Iterator[HeldBoards | None]:
+    """Hold the boards that any engine of this study gets here; None where the study leaves them alone.
+
+    Raises:
+        ControlError: they cannot be set as it asks, or not be put back.
+        RunError: another study holds one.
+        StarwattError: as ``hold_boards``.
+    """
+    if not study.board:
+        yield None
+        return
+    uuids = allot(study.meter_settings, largest_engine(study)).meters.gpus
+    if not uuids:
+        raise ControlError("board: no NVIDIA board is here whose power can be read", cause="no board")
+    with hold_boards(uuids, run.root, study.board) as boards:
+        yield boards

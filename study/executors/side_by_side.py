@@ -20,8 +20,8 @@ from server.power.nvidia.inventory import gpu_inventory
 from server.process.spawn import spawn, stop_group
 from study.executors.executor import Ended, Executor, ExecutorContext, Site
 from study.executors.interference import AloneCheck, check_cells, check_of, measure_alone
-from study.executors.slot_task import END_THE_STUDY, LOST
 from study.executors.slots import Slot, slots_of
+from study.executors.unit_task import END_THE_STUDY, LOST
 from study.executors.units import Unit, units_of
 from study.plan.cells import PlannedCell
 from study.plan.rates import boards_for, cpus_for
@@ -118,7 +118,7 @@ class SideBySideExecutor(Executor):
         write_json(order, told)
         with log.open("ab") as printed:
             process = spawn(
-                [sys.executable, "-P", "-m", "study.executors.slot_task", str(order.resolve())],
+                [sys.executable, "-P", "-m", "study.executors.unit_task", str(order.resolve())],
                 stdout=printed,
                 stderr=printed,
                 environment=slot.environment(),

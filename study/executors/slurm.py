@@ -16,8 +16,16 @@ from configs.schema import Study
 from server.process.waiting import wait_until
 from starwatt_errors import RunError, reason_of
 from study.executors.executor import Ended, Executor, ExecutorContext, Site
-from study.executors.slurm_jobs import read_jobs, remember_job, sbatch_parameters
-from study.executors.slurm_queue import Queued, cancel, check_cluster, queued, takes_jobs
+from study.executors.slurm_queue import (
+    Queued,
+    cancel,
+    check_cluster,
+    queued,
+    read_jobs,
+    remember_job,
+    sbatch_parameters,
+    takes_jobs,
+)
 from study.executors.unit_task import measure_unit
 from study.executors.units import Unit, units_of
 from study.plan.cells import PlannedCell

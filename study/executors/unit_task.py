@@ -1,10 +1,15 @@
 """Measure the cells of a unit that are not there yet: what a task of a job array does on its node, or a process on its
-slot."""
+slot.
+
+On a slot that is ``python -m study.executors.unit_task ORDER``, started by a runner that waits. What the two say to
+each other is an order, which is a file of what ``measure`` takes (there may be thousands of cells), and an exit code.
+"""
 
 from __future__ import annotations
 
 import errno
 import os
+import sys
 from collections.abc import Iterator, Sequence, Set
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, replace
@@ -20,7 +25,7 @@ from server.power.nvidia.inventory import gpu_inventory
 from server.process.guard import GUARD
 from server.process.spawn import stop_children
 from server.process.waiting import took_lock, wait_until
-from starwatt_errors import RunError, counted
+from starwatt_errors import RunError, StarwattError, counted
 from study import interrupts
 from study.executors.local import LocalExecutor
 from study.executors.loop import measure_all
@@ -35,12 +40,14 @@ from study.records.manifest import host, package_versions, sensor_calibration
 from study.records.sessions import refuse_other_variants
 from study.records.this_node import of_this_process, this_node
 from study.records.variants import frozen
-from traces.atomic import write_json
+from traces.atomic import read_json, write_json
 from traces.attempts import Attempt, note_attempt
 from traces.layout import CellKey, RunDir
 
 _CHILDREN_GRACE_S = 10.0
 _ENDING_S = 90.0
+LOST, END_THE_STUDY = 1, 2
+"""Exit codes: cells of this unit could not be measured, or no cell of any can be (a file of the study is wrong)."""
 
 
 def measure_unit(root: str, unit: str, keys: Sequence[Sequence[Any]], known_reasons: Sequence[str]) -> None:
@@ -152,3 +159,20 @@ def _about(study: Study) -> dict[str, Any]:
         "cpu_placement": vars(place(study)),
         "slurm": {name: os.environ[name] for name in named if name in os.environ},
     }
+
+
+def main(path: Path) -> int:
+    """Measure what the order at ``path`` says; return the exit code."""
+    try:
+        measure(**read_json(path))
+    except RunError as error:
+        tell(f"error: {error}")
+        return LOST
+    except StarwattError as error:
+        tell(f"error: {error}")
+        return END_THE_STUDY
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))

@@ -7,8 +7,7 @@ from pathlib import Path
 from analysis.cells.rows import Z95
 from analysis.energy.boundary import BoundaryEnergy, boundary_energies, rank
 from analysis.energy.integral import PowerSeries, read_series
-from analysis.energy.mirrors import without_mirrors
-from analysis.energy.readings import each_once
+from analysis.energy.mirrors import each_once, without_mirrors
 from analysis.energy.sensor import Sensors
 from analysis.requests.window import Window
 from analysis.validity.reasons import energy_checks

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,11 +46,8 @@ def cool_down(
     """
     if "nvml" not in choose_sources(meters):
         return None
-    meter = NvmlMeter(meters.gpus)
-    try:
+    with closing(NvmlMeter(meters.gpus)) as meter:
         start = wait_until_cool(lambda: states(meter), coolest(run), wanted, status)
-    finally:
-        meter.close()
     _keep(run, start)
     return start
 
@@ -81,9 +79,8 @@ def states(meter: NvmlMeter) -> States:
     for reading in meter.read(slow=True):
         if reading.temperature_c is not None:
             temperature[reading.device.name] = reading.temperature_c
-        watts = reading.power_w if reading.power_w is not None else reading.power_avg_w
-        if watts is not None:
-            power[reading.device.name] = watts
+        if reading.shown_w is not None:
+            power[reading.device.name] = reading.shown_w
     return {
         device.name: BoardState(temperature_c=temperature.get(device.name), power_w=power.get(device.name))
         for device in meter.devices

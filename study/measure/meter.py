@@ -55,21 +55,16 @@ OpenMeter = Callable[[Path, Recorded], AbstractContextManager[CellMeter]]
 
 @dataclass(frozen=True)
 class _Here:
-    sidecar: Sidecar
+    """The sidecar; None: nobody records, and nothing could die."""
+
+    sidecar: Sidecar | None
 
     def check_alive(self) -> None:
-        self.sidecar.check_alive()
+        if self.sidecar is not None:
+            self.sidecar.check_alive()
 
     def mark(self, phase: str) -> None:
         """Note nothing: runner and sidecar have one clock, and cell.json has the phases."""
-
-
-class _Unmetered:
-    def check_alive(self) -> None:
-        """Check nothing: there is nothing that could die."""
-
-    def mark(self, phase: str) -> None:
-        """Note nothing: nobody records."""
 
 
 def meter_here(
@@ -125,7 +120,7 @@ def no_meter(node: Node | None) -> OpenMeter:
     @contextmanager
     def record(folder: Path, left: Recorded) -> Iterator[CellMeter]:
         folder.mkdir(parents=True, exist_ok=True)
-        yield _Unmetered()
+        yield _Here(None)
         left.node = node
 
     return record

@@ -12,9 +12,8 @@ from typing import NamedTuple
 
 from loadgen.answers.words import http_error_words
 from loadgen.planning.payload import Endpoint
-from server.engines.asking import opened
+from server.engines.asking import read_answer
 
-_LONGEST_ANSWER = 8 << 20
 _LONGEST_WORDS = 400
 
 
@@ -45,11 +44,7 @@ def answer_to(
         basic = base64.b64encode((endpoint.credentials or "").encode()).decode()
         headers["Authorization"] = f"Bearer {key}" if key else f"Basic {basic}"
     request = urllib.request.Request(url_of(endpoint), json.dumps(body).encode(), headers)  # noqa: S310 -- http(s)
-    try:
-        with opened(request, timeout_s, by_proxy=goes_by_proxy(client)) as answer:
-            return bytes(answer.read(_LONGEST_ANSWER)), answer.headers.get("content-type")
-    except http.client.HTTPException as error:
-        raise OSError(str(error) or type(error).__name__) from error
+    return read_answer(request, timeout_s, by_proxy=goes_by_proxy(client))
 
 
 def refusal_of(

@@ -18,10 +18,10 @@ from configs.engine.arguments import with_arguments
 from configs.loader import load_variant
 from configs.schema import Study
 from loadgen.planning.recorded import with_lengths
-from server.build.chat_template import has_chat_template
 from server.build.foresight import Known, check_files_of, check_variant, in_store, known_model, source_of
 from server.build.shape import pruned_shape, weight_bytes
 from server.build.store import Checkpoint, Store, store_root
+from server.build.tokenizer_files import has_chat_template
 from server.engines.engine import ADAPTERS
 from server.engines.engine_spec import EngineSpec
 from server.engines.hardware import cannot_be_shared, this_machine, why_not
@@ -265,17 +265,14 @@ def _without_template(study: Study, folders: Mapping[str, Path | None]) -> Itera
         if "chat_template" not in load_variant(name, study.defined).engine_args
     ]
     for number, model in enumerate(study.models if lacking else ()):
-        if model in folders and not _has_template(folders[model]):
+        folder = folders.get(model)
+        if model in folders and (folder is None or not has_chat_template(folder)):
             words = (
                 f"{model} has no chat template, so that its server refuses every chat: take an instruct model, put a "
                 "chat_template.jinja beside its tokenizer, give each variant one (engine_args: {chat_template: FILE}), "
                 "or ask for completions (endpoint: completions)"
             )
             yield StudyProblem(("models", number), words)
-
-
-def _has_template(folder: Path | None) -> bool:
-    return folder is not None and has_chat_template(folder)
 
 
 def _without_memory(study: Study, models: Mapping[str, Known]) -> Iterator[StudyProblem]:

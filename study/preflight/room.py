@@ -9,7 +9,7 @@ from pathlib import Path
 from configs.datasets import Task
 from configs.prompt_formats import EndpointKind, format_of
 from configs.schema import FixedOutput, Prompts, RecordedOutput, Study
-from server.build.prompt_tokens import count_tokens
+from server.build.tokenizer_files import count_tokens
 from study.preflight.problems import Field, StudyProblem
 
 

@@ -43,7 +43,7 @@ PARTS = {
     "sidecar": "-m server.power",
     "load": "-m loadgen",
     "reaper": "reaper.py",
-    "slot": "-m study.executors.slot_task",
+    "slot": "-m study.executors.unit_task",
 }
 """What stands in the command line of each part."""
 

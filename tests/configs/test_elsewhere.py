@@ -10,8 +10,8 @@ import pytest
 
 from configs.controls import with_controls
 from configs.executor import Slurm
-from configs.generator import Locust
 from configs.loader import dump_study, load_study
+from configs.loads import Locust
 from configs.schema import Study
 from starwatt_errors import UsageError
 

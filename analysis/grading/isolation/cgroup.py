@@ -1,4 +1,4 @@
-"""A control group for each sandbox, where this machine lets us make one: memory and processes in sum.
+"""The processes of a sandbox, and a control group for them, where this machine lets us make one: memory in sum.
 
 Resource limits hold for each process; a group holds for all of a candidate's together. Both versions of the kernel's
 interface are spoken: version 1 with a hierarchy for each controller, and version 2, where a group beside our own is
@@ -14,13 +14,22 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from analysis.grading.isolation.processes import tree
 from starwatt_errors import GradingError, reason_of
 
 _ROOT = Path("/sys/fs/cgroup")
 _OWN = Path("/proc/self/cgroup")
 _GONE_S = 5.0
 _numbers = itertools.count()
+_FILES = {
+    False: {
+        "memory": "memory.limit_in_bytes",
+        "pids": "pids.max",
+        "events": "memory.oom_control",
+        "usage": "cpuacct.usage",
+    },
+    True: {"memory": "memory.max", "pids": "pids.max", "events": "memory.events", "usage": "cpu.stat"},
+}
+_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True)
@@ -93,17 +102,6 @@ class ControlGroup:
                     time.sleep(0.005)
 
 
-_FILES = {
-    False: {
-        "memory": "memory.limit_in_bytes",
-        "pids": "pids.max",
-        "events": "memory.oom_control",
-        "usage": "cpuacct.usage",
-    },
-    True: {"memory": "memory.max", "pids": "pids.max", "events": "memory.events", "usage": "cpu.stat"},
-}
-
-
 def why_no_control_group() -> str | None:
     """Say what stands in the way of groups; None where they can be made."""
     try:
@@ -141,3 +139,32 @@ def _parents() -> dict[str, Path]:
     if missing := {"memory", "pids"} - set(control.read_text().split()):
         raise GradingError(f"{parent} does not hand on the controllers {' and '.join(sorted(missing))}")
     return {"memory": parent, "pids": parent, "cpuacct": parent}
+
+
+def tree(pid: int) -> list[int]:
+    """Return the process and its descendants, parents first; those that end meanwhile are left out."""
+    pids = [pid]
+    try:
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            for child in (task / "children").read_text().split():
+                pids += tree(int(child))
+    except OSError:  # it has just ended
+        pass
+    return pids
+
+
+def cpu_s_of_tree(pid: int) -> float:
+    """Return the CPU seconds of them all, and of their children that were waited for.
+
+    A child that nobody waits for, since its parent ignores the ends of children, is counted as long as it runs.
+    """
+    return sum(map(_cpu_s, tree(pid)))
+
+
+def _cpu_s(pid: int) -> float:
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:  # it has just ended
+        return 0.0
+    of_itself_and_its_children = slice(11, 15)
+    return sum(map(int, fields[of_itself_and_its_children])) / _TICKS_PER_S

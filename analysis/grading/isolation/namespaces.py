@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,16 +71,12 @@ def may_become(user: int, proc: Path = Path("/proc")) -> bool:
     """
     if _read(proc / "self" / "setgroups").strip() == "deny":
         return False
-    return all(
-        any(first <= user < first + count for first, _, count in _ranges(_read(proc / "self" / name)))
-        for name in ("uid_map", "gid_map")
-    )
-
-
-def _ranges(lines: str) -> Iterator[list[int]]:
-    """Yield the first id here, the first outside, and how many there are, line by line."""
-    for line in lines.splitlines():
-        yield [int(number) for number in line.split()]
+    for name in ("uid_map", "gid_map"):
+        # A line has the first id here, the first outside, and how many there are.
+        ranges = [map(int, line.split()) for line in _read(proc / "self" / name).splitlines()]
+        if not any(first <= user < first + count for first, _, count in ranges):
+            return False
+    return True
 
 
 def _read(path: Path) -> str:

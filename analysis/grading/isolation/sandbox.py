@@ -17,11 +17,10 @@ import tempfile
 import time
 from dataclasses import dataclass
 
-from analysis.grading.isolation.cgroup import ControlGroup
+from analysis.grading.isolation.cgroup import ControlGroup, cpu_s_of_tree
 from analysis.grading.isolation.channel import Control, SandboxDiedError
 from analysis.grading.isolation.clock import CallClock
 from analysis.grading.isolation.launch import Launcher, bubblewrap
-from analysis.grading.isolation.processes import cpu_s_of_tree
 from analysis.grading.isolation.traffic import Conversation, OnBytes, OnFrame
 from starwatt_errors import GradingError
 

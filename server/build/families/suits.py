@@ -14,7 +14,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 
 from configs.variant import W4A16, W8A8, Awq, BitsAndBytes, Compressed, NoQuantization, ReadyMade, Variant
-from server.build.families.questions import words_from
+from server.build.families.native import words_from
 from starwatt_errors import BuildError, UsageError
 
 

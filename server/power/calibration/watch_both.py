@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing, nullcontext
 from dataclasses import asdict, dataclass
+from itertools import cycle
 
 import numpy as np
 
@@ -80,17 +81,12 @@ def gain_against(
         shown: list[Reading] = []
         true: list[Reading] = []
         with load(device) if load is not None else nullcontext() as switch:
-            for on, seconds in _steps(steps_s):
+            for on, seconds in zip(cycle((False, True)), steps_s, strict=False):
                 say("load" if on else "idle")
                 if switch is not None:
                     switch.switch(on)
                 _watch(((board, shown), (trusted, true)), seconds)
     return Against(device, fit_gain(_of(shown), _of(true), reach_s=_REACH_S + log.clock_uncertainty_s))
-
-
-def _steps(steps_s: tuple[float, ...]) -> Iterator[tuple[bool, float]]:
-    for number, seconds in enumerate(steps_s):
-        yield number % 2 == 1, seconds
 
 
 def _watch(meters: tuple[tuple[Meter, list[Reading]], ...], seconds: float) -> None:

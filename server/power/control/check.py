@@ -78,7 +78,11 @@ def _why_not(board: Board, setting: BoardSetting) -> Iterator[str]:
         low, high = allowed
         if not low - SAME_W / 2 <= limit_w <= high + SAME_W / 2:
             yield f"takes a power limit of {low:g} to {high:g} W (given: {limit_w:g})"
-        elif _is_held_lower(shown.managed_w, shown.enforced_w) and limit_w > (shown.enforced_w or 0) + SAME_W:
+        elif (
+            shown.managed_w is not None
+            and shown.enforced_w is not None
+            and shown.enforced_w < min(shown.managed_w, limit_w) - SAME_W
+        ):
             yield (
                 f"another limit, such as its BMC's, holds it at {shown.enforced_w:g} W (given: {limit_w:g}): "
                 "it would never show more"
@@ -91,7 +95,3 @@ def _why_not(board: Board, setting: BoardSetting) -> Iterator[str]:
         yield "offers no clock that it could be locked at (some consumer boards do not)"
     elif not offered[0] <= clock <= offered[-1]:
         yield f"takes a clock of {offered[0]} to {offered[-1]} MHz (given: {clock})"
-
-
-def _is_held_lower(managed_w: float | None, enforced_w: float | None) -> bool:
-    return managed_w is not None and enforced_w is not None and enforced_w < managed_w - SAME_W

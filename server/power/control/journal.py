@@ -20,8 +20,7 @@ from server.process.waiting import took_lock, wait_until
 from starwatt_errors import RunError, TraceError
 from traces.atomic import read_json, write_json
 from traces.clock import boot_id
-from traces.problems import wrong_field
-from traces.record import Record
+from traces.record import Record, wrong_field
 
 _QUESTION_S = 1.0
 """Somebody may just be asking who holds a board, or putting it back, which takes the lock for an instant."""

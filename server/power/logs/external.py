@@ -49,12 +49,7 @@ class ExternalMeter:
         self._first_j: float | None = None
         self._growing = Growing(log)
         note = f"the log {log.file.name}, its clock off by {log.clock_offset_s:g} s ± {log.clock_uncertainty_s:g} s"
-        self._device = Device(log.device, log.boundary, "external", note)
-
-    @property
-    def devices(self) -> list[Device]:
-        """Return the one device that the log is of."""
-        return [self._device]
+        self.devices = [Device(log.device, log.boundary, "external", note)]
 
     def read(self, *, slow: bool) -> list[Reading]:  # noqa: ARG002 -- all of it is cheap
         """Return a reading for each line that was written since the last one; none where there is no new line.
@@ -85,7 +80,9 @@ class ExternalMeter:
 
     def _reading(self, line: Line, clock: ClockPair) -> Reading | None:
         if line.at_s is None:
-            return None if self._catching_up else Reading(self._device, clock.monotonic_ns, 0, line.power_w)
+            return (
+                None if self._catching_up else Reading(self.devices[0], clock.monotonic_ns, 0, line.power_w)
+            )
         behind_s = clock.realtime_ns * 1e-9 - (line.at_s - self._log.clock_offset_s)
         if behind_s > _KEPT_S and self._catching_up:
             return None
@@ -100,7 +97,7 @@ class ExternalMeter:
             joules -= self._first_j
         t_ns = clock.monotonic_ns - round(behind_s * 1e9)
         late_ns = 0 if self._catching_up else clock.monotonic_ns - t_ns
-        return Reading(self._device, t_ns, late_ns, power_w=line.power_w, energy_j=joules)
+        return Reading(self.devices[0], t_ns, late_ns, power_w=line.power_w, energy_j=joules)
 
     def _new_lines(self) -> list[str]:
         """Whole lines; what has no end yet waits for it."""

@@ -30,17 +30,12 @@ class BoardMeter:
     """One GPU: what it offers is found out once, and what it does not is not asked again."""
 
     def __init__(self, place: Place) -> None:
-        self._place = place
+        self._place, self.number = place, place.number
         self._offers = offers(place)
         self._called = place.name
         self._first_mj: int | None = None
         self._seen_ns = now_ns()
         self.device = Device(place.uuid, "gpu", "nvml", "; ".join(self._notes()))
-
-    @property
-    def number(self) -> int:
-        """Return its number, as CUDA counts by PCI bus."""
-        return self._place.number
 
     @property
     def name(self) -> str:

@@ -11,11 +11,10 @@ import pytest
 from pydantic import TypeAdapter
 
 from analysis.grading import Candidate, grade, grader, references
-from analysis.grading.cache import Cache
+from analysis.grading.cache import Cache, versions
 from analysis.grading.grader import Program
 from analysis.grading.isolation.launch import bubblewrap, plain
 from analysis.grading.isolation.sandbox import Limits
-from analysis.grading.versions import versions
 from configs.datasets import Dataset, load_dataset
 from starwatt_errors import GradingError
 

@@ -14,7 +14,7 @@ import pytest
 from analysis.cells import crew
 from analysis.cells.context import Context
 from analysis.cells.worker import parts_of_cells
-from analysis.kept import store, version
+from analysis.kept import store
 from analysis.runs.stamps import stamp_of, state_of
 from analysis.table_files import read_table
 from analysis.tables import analyze
@@ -262,11 +262,11 @@ def test_every_change_of_a_source_is_another_version(tmp_path: Path, monkeypatch
     source = tmp_path / "deep" / "rule.py"
     source.parent.mkdir()
     source.write_text("HALF = 0.5\n", encoding="utf-8")
-    monkeypatch.setattr(version, "_ROOMS", (Room,))
-    before = version.analysis_version.__wrapped__()
-    assert version.analysis_version.__wrapped__() == before
+    monkeypatch.setattr(store, "_ROOMS", (Room,))
+    before = store.analysis_version.__wrapped__()
+    assert store.analysis_version.__wrapped__() == before
     source.write_text("HALF = 0.6\n", encoding="utf-8")
-    assert version.analysis_version.__wrapped__() != before
+    assert store.analysis_version.__wrapped__() != before
 
 
 def test_verify_takes_nothing_of_what_is_kept_and_keeps_nothing(run: RunDir, read: list[CellKey]) -> None:

@@ -7,7 +7,7 @@ import pytest
 from analysis.energy.sensor import Said, Sensors
 from analysis.requests.latency import latencies
 from analysis.requests.window import Window
-from analysis.validity.imported import imported_checks
+from analysis.validity.clocks import imported_checks
 from analysis.validity.reasons import request_checks
 from configs.meters import Meters
 from tests.support.builders import SECOND, columns, request

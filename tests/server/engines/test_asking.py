@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from server.engines.asking import answer_of, opened
+from server.engines.asking import answer_of, read_answer
 from server.engines.engine_metrics import parse_metrics
 from server.engines.remote import RemoteEngine
 from starwatt_errors import EngineError
@@ -66,8 +66,8 @@ def test_the_proxy_of_the_environment_is_asked_where_the_load_goes_by_it(
         monkeypatch.delenv(name, raising=False)
     with answering({"http://engine.invalid/v1/models": MODELS}) as (proxy, _):
         monkeypatch.setenv("http_proxy", proxy)
-        with opened(urllib.request.Request("http://engine.invalid/v1/models"), 20, by_proxy=True) as answer:
-            assert answer.read() == MODELS
+        request = urllib.request.Request("http://engine.invalid/v1/models")
+        assert read_answer(request, 20, by_proxy=True)[0] == MODELS
 
 
 def test_what_asks_is_made_once_for_all_questions(monkeypatch: pytest.MonkeyPatch) -> None:

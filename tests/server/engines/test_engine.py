@@ -245,7 +245,7 @@ def test_a_port_in_use_is_refused_before_anything_starts(tmp_path: Path) -> None
 
 def test_an_address_that_is_not_ours_is_not_called_in_use() -> None:
     with pytest.raises(EngineError, match=r"192\.0\.2\.1:8000 cannot be listened on"):
-        server.engines.engine.port_in_use("192.0.2.1", 8000)
+        server.engines.engine.check_place("192.0.2.1", 8000)
 
 
 METRICS = """\

@@ -16,8 +16,7 @@ import psutil
 import pytest
 
 from configs.meters import Meters, Modelled
-from server.power.said import Said
-from server.power.sidecar import Sidecar
+from server.power.sidecar import Said, Sidecar
 from starwatt_errors import MeterError, TraceError
 from tests.golden.nvml.world import LOST, GoldenBoards
 from tests.server.power.conftest import A, B

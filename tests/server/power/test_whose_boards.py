@@ -11,9 +11,8 @@ import pytest
 from configs.meters import Meters
 from server.power.meters import choose_sources, on_the_engines_boards
 from server.power.nvidia import exclusivity
-from server.power.nvidia.exclusivity import Watch
+from server.power.nvidia.exclusivity import Watch, has_no_board_open
 from server.power.nvidia.library import opened
-from server.power.nvidia.open_files import has_no_board_open
 from server.power.sidecar import Sidecar
 from tests.golden.nvml.world import HIDES_PROCESSES, INSTANT, LOST, BoardModel, GoldenBoards
 from tests.server.power.conftest import RESTS_S, A, B, golden_boards, working

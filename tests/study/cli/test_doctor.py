@@ -238,7 +238,7 @@ def test_humaneval_that_evalplus_has_fetched_is_at_hand(
 ) -> None:
     monkeypatch.delenv("HUMANEVAL_OVERRIDE_PATH", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    missing = doctor._of_evalplus("humaneval+")
+    missing = doctor._dataset("humaneval+")
     assert missing.state == "missing"
     record = {
         "task_id": "HumanEval/0", "prompt": "def f(x):\n", "entry_point": "f", "canonical_solution": "    return x\n",
@@ -247,7 +247,7 @@ def test_humaneval_that_evalplus_has_fetched_is_at_hand(
     (tmp_path / "evalplus").mkdir()
     kept = tmp_path / "evalplus" / "HumanEvalPlus-v0.1.10.jsonl"
     kept.write_text(json.dumps(record) + "\n")
-    finding = doctor._of_evalplus("humaneval+")
+    finding = doctor._dataset("humaneval+")
     assert (finding.state, finding.detail.startswith("1 tasks")) == ("ok", True)
 
 
@@ -274,10 +274,10 @@ def failing(error: BaseException) -> object:
 def test_whatever_fails_within_is_a_finding_and_the_rest_is_told(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: BaseException, as_json: bool
 ) -> None:
-    quiet = ("_sandbox", "load_client", "_bundled", "engine", "_disk", "clocks")  # nothing that takes long
+    quiet = ("_sandbox", "load_client", "engine", "_disk", "clocks")  # nothing that takes long
     for name in quiet:
         monkeypatch.setattr(doctor, name, lambda: Finding("quiet", "ok", "well"))
-    for name in ("_gpus", "gpus_in_use", "rapl", "_of_evalplus"):
+    for name in ("_gpus", "gpus_in_use", "rapl", "_dataset"):
         monkeypatch.setattr(doctor, name, failing(error))
     assert tell_findings(as_json=as_json) == 1
     shown = capsys.readouterr()

@@ -9,7 +9,7 @@ import pytest
 from configs.executor import Slurm
 from configs.schema import Study
 from study.executors.choice import executor_for
-from study.executors.slurm_jobs import read_jobs, sbatch_parameters
+from study.executors.slurm_queue import read_jobs, sbatch_parameters
 from tests.study.plan.test_cells import FIELDS, plan
 from traces.layout import RunDir
 

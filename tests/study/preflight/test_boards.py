@@ -21,8 +21,7 @@ from starwatt_errors import LoadError, RunError
 from study.cli.app import app
 from study.doctor.boards import boards_here, line_of
 from study.doctor.environment import boards_as_found
-from study.executors.local import LocalExecutor
-from study.measure.board_control import held_boards
+from study.executors.local import LocalExecutor, held_boards
 from study.preflight import meters_here
 from study.preflight.boards import board_problems
 from study.preflight.meters_here import missing_devices

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import pytest
 
+from analysis.grading.isolation.cgroup import cpu_s_of_tree
 from analysis.grading.isolation.clock import CallClock
-from analysis.grading.isolation.processes import cpu_s_of_tree
 from analysis.grading.isolation.sandbox import Job, Sandbox
 
 

@@ -1,7 +1,8 @@
-"""Whether a checkpoint's tokenizer can make a prompt of a chat."""
+"""Whether a checkpoint has chats, and how many tokens its prompts are: by the files of its tokenizer alone."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from starwatt_errors import TraceError
@@ -30,3 +31,17 @@ def has_chat_template(folder: Path) -> bool:
     if isinstance(template, list):
         return any(isinstance(choice, dict) and choice.get("name") == "default" for choice in template)
     return bool(template)
+
+
+def count_tokens(folder: Path, prompts: Sequence[str]) -> list[int] | None:
+    """Count each prompt's tokens as a server does, special ones included; None where no ``tokenizer.json`` reads."""
+    file = folder / "tokenizer.json"
+    if not file.is_file():
+        return None
+    from tokenizers import Tokenizer
+
+    try:
+        tokenizer = Tokenizer.from_file(str(file))
+    except Exception:  # noqa: BLE001 -- the library raises nothing narrower; the engine's own words come later
+        return None
+    return [len(encoded.ids) for encoded in tokenizer.encode_batch(list(prompts))]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from server.build.chat_template import has_chat_template
+from server.build.tokenizer_files import has_chat_template
 
 PLACES = {
     "in the configuration": {"tokenizer_config.json": json.dumps({"chat_template": "{{ messages }}"})},
