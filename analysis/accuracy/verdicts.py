@@ -5,7 +5,6 @@ pass@k is the chance that at least one of k samples of a task solves it, average
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from analysis.accuracy.pass_at_k import mean_pass_at_k, possible_ks
 from analysis.arrays import Bools, Floats, Ints, floats, ints
 from analysis.requests.columns import Requests
 from traces.layout import CellKey, board_of
@@ -20,8 +20,6 @@ from traces.schemas import ACCURACY
 
 MADE_UP = "made_up_prompts"
 """No data set's tasks were asked, but prompts made up to recorded lengths."""
-KS: tuple[int, ...] = (1, 2, 5, 10, 20, 50, 100)
-"""The k of pass@k that are given where every task has as many samples."""
 
 
 @dataclass(frozen=True)
@@ -127,27 +125,3 @@ def _verdicts(
 
 def _counts(inverse: Ints, passed: Floats, size: int) -> Ints:
     return np.bincount(inverse, weights=np.nan_to_num(passed), minlength=size).astype(np.int64)
-
-
-def pass_at_k(samples: int, passed: int, k: int) -> float:
-    """Return the unbiased estimate for one task: 1 - C(n - c, k) / C(n, k), n samples of which c passed.
-
-    Chen et al. 2021 (arXiv 2107.03374), equation 1. Raises ``ValueError`` for k above n: there is no estimate.
-    """
-    if not 0 <= passed <= samples or not 1 <= k <= samples:
-        raise ValueError(f"pass@{k} of {passed} passed among {samples} samples")
-    return 1.0 - math.comb(samples - passed, k) / math.comb(samples, k)
-
-
-def mean_pass_at_k(samples: Sequence[int], passed: Sequence[int], k: int) -> float:
-    """Return the mean over tasks. Raises ``ValueError`` where a task has fewer than k samples, or there is no task."""
-    estimates = [pass_at_k(n, c, k) for n, c in zip(samples, passed, strict=True)]
-    if not estimates:
-        raise ValueError("pass@k of no tasks")
-    return sum(estimates) / len(estimates)
-
-
-def possible_ks(samples: Sequence[int]) -> list[int]:
-    """Return those of ``KS`` that every task has samples for."""
-    fewest = min(samples, default=0)
-    return [k for k in KS if k <= fewest]

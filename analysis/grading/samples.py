@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Unpack
 
-from analysis.accuracy.verdicts import mean_pass_at_k, possible_ks
+from analysis.accuracy.pass_at_k import mean_pass_at_k, possible_ks
 from analysis.grading.grader import How, judge_programs
 from analysis.grading.sample_files import read_samples
 from configs.datasets import Dataset

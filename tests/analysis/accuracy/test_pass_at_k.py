@@ -7,7 +7,7 @@ import itertools
 import pytest
 from evalplus.eval import estimate_pass_at_k
 
-from analysis.accuracy.verdicts import mean_pass_at_k, pass_at_k, possible_ks
+from analysis.accuracy.pass_at_k import mean_pass_at_k, pass_at_k, possible_ks
 
 
 @pytest.mark.parametrize("samples", [1, 2, 3, 10, 200])
