@@ -158,14 +158,14 @@ class Watch:
         """None: no such process here, none that may be looked at, or no engine to compare with.
 
         In a container NVML lists the host's process ids. One that stands for another process here is told by that one's
-        having no board open.
+        having no board open itself: it may be a parent of the engine.
         """
         if not self._engines:
             return None
         with contextlib.suppress(psutil.Error):
             if not _line_of(pid).isdisjoint(self._engines):
                 return True
-            return None if has_no_board_open(pid) else False
+            return None if has_no_board_open(pid, descendants=False) else False
         return None
 
     def _is_resident(self, pid: int) -> bool:

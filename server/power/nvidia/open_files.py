@@ -13,8 +13,10 @@ _BOARDS = "nvidia[0-9]*"
 _LIBRARY = "libcuda.so"
 
 
-def has_no_board_open(pid: int, proc: Path = PROC, dev: Path = DEV) -> bool | None:
-    """Tell whether neither a process nor any of its descendants has a board open or CUDA's library loaded.
+def has_no_board_open(
+    pid: int, proc: Path = PROC, dev: Path = DEV, *, descendants: bool = True
+) -> bool | None:
+    """Tell whether neither a process nor, with ``descendants``, any of these has a board open or CUDA's library loaded.
 
     None where that cannot be told: boards are no device files here, or a process may not be looked at.
     """
@@ -22,9 +24,8 @@ def has_no_board_open(pid: int, proc: Path = PROC, dev: Path = DEV) -> bool | No
         return None
     try:
         root = psutil.Process(pid)
-        return not any(
-            _uses_a_board(proc / str(process.pid)) for process in (root, *root.children(recursive=True))
-        )
+        below = root.children(recursive=True) if descendants else []
+        return not any(_uses_a_board(proc / str(process.pid)) for process in (root, *below))
     except (psutil.Error, OSError):
         return None
 
