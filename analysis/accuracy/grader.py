@@ -11,7 +11,7 @@ GRADED_IN = "grader_version"
 
 
 def grader_of(metadata: Mapping[bytes, bytes] | None) -> int | None:
-    """Return the version in a file's metadata; None where it names none, as those before version 7 did not."""
+    """Return the version in a file's metadata; None where it names none, as grades of older starwatts do not."""
     said = (metadata or {}).get(GRADED_IN.encode(), b"").decode(errors="replace")
     return int(said) if said.isascii() and said.isdecimal() and len(said) < 10 else None
 

@@ -20,6 +20,8 @@ from traces.schemas import ACCURACY
 
 MADE_UP = "made_up_prompts"
 """No data set's tasks were asked, but prompts made up to recorded lengths."""
+UNNAMED = "unknown"
+"""The task of requests that name none, as of those that others measured."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ class Accuracy:
 def cell_accuracy(grades: pa.Table | None, requests: Requests, recorded: Sequence[str]) -> Accuracy:
     """Return verdicts of a cell, None where there are none; ``recorded`` are the reason codes of its ``cell.json``."""
     graded_rows = requests.measured & requests.ok
-    names = pc.fill_null(requests.column("task_id").combine_chunks(), "unknown")
+    names = pc.fill_null(requests.column("task_id").combine_chunks(), UNNAMED)
     tasks, inverse = np.unique(
         np.asarray(names.to_numpy(zero_copy_only=False), dtype=str)[graded_rows], return_inverse=True
     )

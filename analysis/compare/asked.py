@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
+from analysis.accuracy.verdicts import UNNAMED
 from analysis.compare.gains import GainsBeside
 from analysis.keys import Condition, MeterKey
 from analysis.opened import OpenedRun
@@ -52,18 +53,19 @@ def tasks_between(names: tuple[str, str], first: OpenedRun, second: OpenedRun) -
     if not any(differ.values()):
         return ""
     side = max(differ, key=differ.__getitem__)
+    count = len(theirs[side])
     return (
-        f"{names[1]} answered {len(theirs[side])} tasks of {side.variant} under {side.load}, {names[0]} "
+        f"{names[1]} answered {count} task{'s' if count != 1 else ''} of {side.variant} under {side.load}, {names[0]} "
         f"{len(mine[side])}, and both {len(both[side])} of these: what tasks differ by is in the ratios"
     )
 
 
 def _answered(run: OpenedRun) -> dict[Condition, frozenset[str]]:
-    """Find which tasks were answered, by condition."""
+    """Find which tasks were answered, by condition; a condition of which some answer names no task is left out."""
     tasks: dict[Condition, set[str]] = {}
     for row in run.rows("accuracy"):
         tasks.setdefault(Condition.of(row), set()).add(row["task_id"])
-    return {side: frozenset(found) for side, found in tasks.items()}
+    return {side: frozenset(found) for side, found in tasks.items() if UNNAMED not in found}
 
 
 def _asked(run: OpenedRun) -> dict[str, Any]:

@@ -197,10 +197,10 @@ def _estimate(
     reference: _Run, run: _Run, theirs: Point, mine: Point, name: str, meter: MeterKey | None, *, paired: bool
 ) -> RatioEstimate | None:
     """Compare one metric of a condition that both have; None where neither has it, and nothing says why."""
-    why = sorted({*theirs.why([name]), *mine.why([name])})
     each_boundary = metric(name).each_boundary
     if each_boundary and meter is None:
-        return _without_meter(why, reference, run)
+        return _without_meter(reference, run, theirs, mine)
+    why = sorted({*theirs.why([name]), *mine.why([name])})
     of = meter if each_boundary else None
     values, references = (side.results.by_block(theirs.condition, name, of) for side in (run, reference))
     if values and references:
@@ -210,9 +210,13 @@ def _estimate(
     return no_ratio(*why or ("no_valid_block",)) if values or references or why else None
 
 
-def _without_meter(why: Sequence[str], reference: _Run, run: _Run) -> RatioEstimate:
-    """Say why no joules are compared: one run has none, and why, or they were measured at different boundaries."""
+def _without_meter(reference: _Run, run: _Run, theirs: Point, mine: Point) -> RatioEstimate:
+    """Say why no joules are compared: one run has none, and why, or they were measured at different boundaries.
+
+    Why a cell has none stands at its J/request, whichever figure of them is asked for.
+    """
     unmetered = not (reference.results.pairs and run.results.pairs)
+    why = sorted({*theirs.why(["j_per_request"]), *mine.why(["j_per_request"])})
     return no_ratio(*(why if unmetered and why else ("no_common_boundary",)))
 
 

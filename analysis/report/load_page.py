@@ -117,7 +117,8 @@ def _good_words(figures: _Figures, of: Counted, slo_ms: Mapping[str, float], kin
     """Say how many requests kept the bounds, and what goodput that is."""
     bounds = bounds_words(slo_ms)
     if of.good is None:
-        return f"How many requests kept {bounds} is not known: answers have no token counts (tokens_unknown)"
+        why = "some answers have no TPOT, as they came at once or nobody counted their tokens"
+        return f"How many requests kept {bounds} is not known: {why}"
     rate, completed = figures.get("request_rate"), figures["requests_completed"]["value"]
     per_second = significant(None if rate is None else rate["value"] * of.good / completed)
     cost = f", at {_value(figures, _GOOD_J)} {kind}J/request that kept them" if _GOOD_J in figures else ""

@@ -24,8 +24,8 @@ def board_sentences(
     These are the study's, or those that a load has of its own (``searched``).
     """
     groups: dict[tuple[str, str], list[Point]] = {}
-    for point in results.points:
-        if point.model == model and board_of(point.load) is not None:
+    for point in results.points_of(model):
+        if board_of(point.load) is not None:
             groups.setdefault((point.variant, load_asked(point.load)), []).append(point)
     told = (
         _sentence(results, points, searched.get(load, slo_ms))

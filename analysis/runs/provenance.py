@@ -9,6 +9,7 @@ from pydantic import Field, ValidationError
 
 from configs.board import slug_of
 from configs.loader import kept_study
+from configs.loads import Rate
 from configs.schema import Study
 from starwatt_errors import TraceError, UsageError
 from traces.atomic import read_json
@@ -46,8 +47,12 @@ class _Host(Record):
     boot_id: str | None = None
 
 
+class _Offered(Record):
+    qps: Rate | None = Field(default=None, strict=True)
+
+
 class _Load(Record):
-    load: dict[str, Any] | None = None
+    load: _Offered | None = None
     prompts: dict[str, Any] | None = None
 
 

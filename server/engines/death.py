@@ -50,7 +50,8 @@ class Death:
 def why_it_died(log: Path) -> Death | None:
     """Return the first error of a known reason, else the first that no other led to; None where the log has none.
 
-    Errors from where a core or a worker says that it fell go before earlier ones, which it outlived.
+    Of those that are not known, errors from where a core or a worker says that it fell go before earlier ones, which it
+    outlived.
     """
     try:
         lines = _said(log.read_text(encoding="utf-8", errors="replace"))

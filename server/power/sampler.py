@@ -33,7 +33,7 @@ class SamplerSummary:
     late_p99_ms: float
     late_max_ms: float
     read_p50_ms: float
-    """Hold what one round of readings took."""
+    """What one round of readings took."""
     read_p99_ms: float
     cpu_share: float
     """CPU time of this process over time while it sampled: without its start, and without writing Parquet."""

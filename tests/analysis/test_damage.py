@@ -151,6 +151,14 @@ def test_a_file_of_the_run_itself(run: RunDir, name: str, harm: Callable[[Path],
     assert words.rpartition("; so ")[2].endswith("not known")
 
 
+@pytest.mark.parametrize("qps", ["2", True, -1, 1e-300, float("inf")])
+def test_a_manifest_whose_load_has_a_rate_that_no_load_has(run: RunDir, qps: object) -> None:
+    manifest = json.loads(run.manifest.read_text(encoding="utf-8"))
+    run.manifest.write_text(json.dumps(manifest | {"load": {"load": {"kind": "open", "qps": qps}}}))
+    [words] = read_context(run)[1]
+    check_words(words, run.manifest)
+
+
 def test_a_run_that_was_left_alone_lacks_nothing(run: RunDir) -> None:
     assert read_context(run)[1] == ()
     assert misplaced_cells(run) == {}

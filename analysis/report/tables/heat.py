@@ -37,7 +37,7 @@ class HeatTable:
 
 def heat_table(results: Results, model: str) -> HeatTable:
     """Put one model's figures into cells; a variant that was not measured under a load has none there."""
-    points = {point.condition: point for point in results.points if point.model == model}
+    points = {point.condition: point for point in results.points_of(model)}
     loads = tuple(dict.fromkeys(point.load for point in points))
     variants = tuple(dict.fromkeys(point.variant for point in points))
     known = [

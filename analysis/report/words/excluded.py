@@ -63,7 +63,7 @@ def noted(results: Results) -> tuple[Remark, ...]:
 
 def unanswered_words(results: Results, model: str) -> str:
     """Say why a model has no answer: it has a single variant and load, or joules of no two that go together."""
-    points = [point for point in results.points if point.model == model]
+    points = results.points_of(model)
     if len(points) == 1:
         return _alone_words(results, points[0])
     known = sum(point.mean("j_per_request") is not None for point in points)

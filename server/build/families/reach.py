@@ -10,7 +10,7 @@ from configs.variant import BitsAndBytes, Compressed
 from starwatt_errors import BuildError
 
 LEAST = 0.9
-"""Return the share of the weights in matrices that a quantiser must reach: what is left out is served as it was."""
+"""The share of the weights in matrices that a quantiser must reach: what is left out is served as it was."""
 
 
 def check_reached(model: PreTrainedModel, quantization: BitsAndBytes | Compressed) -> None:

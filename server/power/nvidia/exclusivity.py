@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Literal
 
 import psutil
@@ -14,6 +13,7 @@ from server.power.nvidia.binding import pynvml
 from server.power.nvidia.board import BoardMeter
 from server.power.nvidia.choice import choose
 from server.power.nvidia.library import NvmlError, Place, places
+from server.power.nvidia.open_files import has_no_board_open
 from server.process.fronts import forwarded_to
 from traces.clock import now_ns
 
@@ -21,9 +21,6 @@ _SEARCHES_APART = 100  # times what one takes: a hundredth of a CPU
 _LONGEST_APART_NS = 10_000_000_000
 
 State = Literal["exclusive", "shared", "unknown"]
-PROC, DEV = Path("/proc"), Path("/dev")
-_BOARDS, _LIBRARY = "nvidia[0-9]*", "libcuda.so"
-"""What a process that computes on a board has open or loaded."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +66,7 @@ class Watch:
     A list without a single process of the engine proves nothing: a container sees no process ids, or those of another
     namespace. Then it is ``unknown``, unless a process of this machine that is not the engine's stands there. Where the
     engine is seen on one board, it is not on those whose lists do not have it; and an engine that has no board open
-    at all (``has_no_board_open``) is on none.
+    at all (``open_files.py``) is on none.
 
     The process of an address may be a front: while it has no board open and is on no list, those to which it forwards
     are looked for, and are the engine's from then on. Until one is found, others on a board are no strangers: one of
@@ -161,14 +158,14 @@ class Watch:
         """None: no such process here, none that may be looked at, or no engine to compare with.
 
         In a container NVML lists the host's process ids. One that stands for another process here is told by that one's
-        having no board open.
+        having no board open itself: it may be a parent of the engine.
         """
         if not self._engines:
             return None
         with suppress(psutil.Error):
             if not _line_of(pid).isdisjoint(self._engines):
                 return True
-            return None if has_no_board_open(pid) else False
+            return None if has_no_board_open(pid, descendants=False) else False
         return None
 
     def _is_resident(self, pid: int) -> bool:
@@ -218,31 +215,3 @@ def named(pids: Sequence[int]) -> str:
             name = psutil.Process(pid).name()
         words.append(f"{pid} ({name})")
     return ", ".join(words)
-
-
-def has_no_board_open(pid: int, proc: Path = PROC, dev: Path = DEV) -> bool | None:
-    """Tell whether neither a process nor any of its descendants has a board open or CUDA's library loaded.
-
-    None where that cannot be told: boards are no device files here, or a process may not be looked at.
-    """
-    if not any(dev.glob(_BOARDS)):
-        return None
-    try:
-        root = psutil.Process(pid)
-        return not any(
-            _uses_a_board(proc / str(process.pid)) for process in (root, *root.children(recursive=True))
-        )
-    except (psutil.Error, OSError):
-        return None
-
-
-def _uses_a_board(process: Path) -> bool:
-    if any(file.match(f"/dev/{_BOARDS}") for file in _open_files(process / "fd")):
-        return True
-    return _LIBRARY in (process / "maps").read_text(encoding="utf-8", errors="replace")
-
-
-def _open_files(descriptors: Path) -> Iterator[Path]:
-    for link in descriptors.iterdir():
-        with suppress(FileNotFoundError):  # closed meanwhile
-            yield link.readlink()

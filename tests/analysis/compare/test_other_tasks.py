@@ -9,6 +9,8 @@ import pytest
 from analysis.compare.runs import compare
 from analysis.report.comparison import remark_lines, write_comparison
 from tests.golden.world import LOADS, World
+from tests.support.tamper import rewrite
+from traces.parquet import with_column
 
 
 def test_other_tasks_of_the_same_data_set_are_said_to_be_in_the_ratios(tmp_path: Path) -> None:
@@ -33,3 +35,17 @@ def test_what_one_run_has_alone_is_named_and_an_unknown_study_differs_in_nothing
     found = compare([one, two])
     assert remark_lines(found) == ["only in one: starcoder2-memorised · bf16 · closed-8"]
     assert any(change.field.startswith("loads") for change in found.others[0].study) == (lost is None)
+
+
+def test_nothing_is_said_of_the_tasks_of_a_run_whose_answers_name_none(tmp_path: Path) -> None:
+    own, theirs = (
+        World(tmp_path / name, ("bf16",), loads=LOADS[:1], blocks=1, tasks=4).build().run
+        for name in ("own", "theirs")
+    )
+    for key in theirs.finished_cells():
+        (theirs.cell(key) / "grades.parquet").unlink()
+        rewrite(
+            theirs.cell(key) / "requests.parquet",
+            lambda table: with_column(table, "task_id", [None] * table.num_rows),
+        )
+    assert remark_lines(compare([own, theirs])) == []

@@ -7,6 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from analysis.compare.runs import compare
+from analysis.metrics import metric
 from analysis.report.comparison import write_comparison
 from tests.golden.world import LOADS, World
 from tests.support.tamper import rewrite
@@ -48,7 +49,8 @@ def test_runs_without_power_are_said_to_have_none(tmp_path: Path) -> None:
     runs = [emptied(tmp_path / name, "power", "") for name in ("one", "two")]
     found = compare(runs)
     assert found.no_joules == "one and two have none"
-    joules = [one for one in found.differences if one.metric == "j_per_request"]
+    joules = [one for one in found.differences if metric(one.metric).each_boundary]
+    assert {one.metric for one in joules} >= {"j_per_request", "j_per_output_token", "power_mean_w"}
     assert {one.estimate.reasons for one in joules} == {("no_power",)}
     page = write_comparison(found, tmp_path / "page.html").read_text(encoding="utf-8")
     assert "one and two have none." in page

@@ -14,7 +14,9 @@ from analysis.results.sentences import significant, with_bounds
 from analysis.tables import analyze, read_table
 from tests.analysis.report.test_report import Page
 from tests.golden.world import LOADS, World
+from tests.support.tamper import rewrite
 from traces.atomic import read_json, write_json
+from traces.parquet import with_column
 
 
 def load_test_in(folder: Path, **told: Any) -> World:
@@ -74,6 +76,22 @@ def test_a_load_tests_page_says_how_many_requests_kept_the_bounds_and_what_rate_
     write_json(world.run.manifest, {**read_json(world.run.manifest), "slo_ms": {"ttft": 0.001}})
     text = write_report(world.run).read_text(encoding="utf-8")
     assert f"0 of {count:.0f} kept TTFT up to 0.00100 ms: 0.00 good requests/s." in text
+
+
+def test_of_answers_that_came_at_once_nobody_can_say_whether_they_kept_a_bound_on_tpot(
+    tmp_path: Path,
+) -> None:
+    world = load_test_in(tmp_path, slo_ms={"tpot": 1000.0})
+
+    def at_once(table: pa.Table) -> pa.Table:
+        ends_ns = table["end_ns"].to_pylist()
+        chunks = zip(table["chunk_ns"].to_pylist(), ends_ns, strict=True)
+        table = with_column(table, "chunk_ns", [[end_ns] * len(chunk) for chunk, end_ns in chunks])
+        return with_column(table, "first_token_ns", ends_ns)
+
+    rewrite(world.run.cell(world.cell_keys()[0]) / "requests.parquet", at_once)
+    text = write_report(world.run).read_text(encoding="utf-8")
+    assert "kept TPOT up to 1.00 s is not known: some answers have no TPOT, as they came at once" in text
 
 
 def test_a_figure_whose_interval_has_no_width_is_shown_without_it() -> None:

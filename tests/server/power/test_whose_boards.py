@@ -11,8 +11,9 @@ import pytest
 from configs.meters import Meters
 from server.power.meters import choose_sources, on_the_engines_boards
 from server.power.nvidia import exclusivity
-from server.power.nvidia.exclusivity import Watch, has_no_board_open
+from server.power.nvidia.exclusivity import Watch
 from server.power.nvidia.library import opened
+from server.power.nvidia.open_files import has_no_board_open
 from server.power.sidecar import Sidecar
 from tests.golden.nvml.world import HIDES_PROCESSES, INSTANT, LOST, BoardModel, GoldenBoards
 from tests.server.power.conftest import RESTS_S, A, B, golden_boards, working
@@ -114,6 +115,7 @@ def boards_are_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(exclusivity, "has_no_board_open", partial(has_no_board_open, dev=tmp_path / "dev"))
 
 
+@pytest.mark.parametrize("is_parent", [False, True])
 @pytest.mark.parametrize(("link", "state"), [("/tmp/x", "unknown"), ("/dev/nvidia0", "shared")])
 def test_a_process_of_the_host_whose_id_is_another_ones_here_is_told_from_a_stranger_by_its_files(
     nvml_here: GoldenBoards,
@@ -122,12 +124,15 @@ def test_a_process_of_the_host_whose_id_is_another_ones_here_is_told_from_a_stra
     busy_pid: int,
     link: str,
     state: str,
+    *,
+    is_parent: bool,
 ) -> None:
     proc, dev = tmp_path / "proc", tmp_path / "dev"
     dev.mkdir()
     (dev / "nvidia0").touch()
     monkeypatch.setattr(exclusivity, "has_no_board_open", partial(has_no_board_open, proc=proc, dev=dev))
-    with working(RESTS_S) as listed, opened():
+    with working(RESTS_S) as other, opened():
+        listed = os.getpid() if is_parent else other
         for pid, opens in ((busy_pid, "/dev/nvidia0"), (listed, link)):
             (proc / str(pid) / "fd").mkdir(parents=True)
             (proc / str(pid) / "fd" / "3").symlink_to(opens)
