@@ -123,8 +123,8 @@ def head_bytes(endpoint: Endpoint, length: int, api_key: str | None) -> bytes:
         "Accept: text/event-stream",
         f"Content-Length: {length}",
     ]
-    if (authorization := _authorization(endpoint, api_key)) is not None:
-        head.append(f"Authorization: {authorization}")
+    if (credentials := authorization(endpoint, api_key)) is not None:
+        head.append(f"Authorization: {credentials}")
     return "\r\n".join(head).encode() + b"\r\n\r\n"
 
 
@@ -149,8 +149,12 @@ def checked_key(key: str | None, where: str) -> str | None:
     return key or None
 
 
-def _authorization(endpoint: Endpoint, api_key: str | None) -> str | None:
-    """Return the key, or else what the address says."""
+def authorization(endpoint: Endpoint, api_key: str | None) -> str | None:
+    """Return the header's value: the key, or else what the address says; None where neither is.
+
+    Raises:
+        UsageError: no header can carry the key.
+    """
     if checked_key(api_key, "the API key (STARWATT_API_KEY)"):
         return f"Bearer {api_key}"
     if endpoint.credentials is None:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
-import urllib.error
 
 from loadgen.planning.payload import Endpoint
 from loadgen.spec import LoadSpec
-from server.engines.asking import answer_of
 from starwatt_errors import UsageError, first_few
-from study.measure.one_request import Refusal, goes_by_proxy, refusal_of, url_of
+from study.measure.one_request import Refusal, models_listed, refusal_of, url_of
 
 _LISTED_IN_S = 5.0
 _ANSWERED_IN_S = 60.0
@@ -30,7 +27,7 @@ def refuse_unknown_model(spec: LoadSpec, key: str | None) -> None:
         UsageError: with the server's own words, and the models that it lists.
     """
     endpoint = Endpoint.parse(spec.url, spec.endpoint)
-    listed = _models_at(endpoint, key, client=spec.client)
+    listed = models_listed(endpoint, key, _LISTED_IN_S, client=spec.client)
     if not listed or spec.model in listed:
         return
     refused = _refusal(endpoint, spec, key)
@@ -39,18 +36,6 @@ def refuse_unknown_model(spec: LoadSpec, key: str | None) -> None:
             f"{url_of(endpoint)} refuses the model {spec.model} ({refused}); {endpoint.root}/v1/models lists: "
             f"{first_few(listed, _MOST_NAMED)}"
         )
-
-
-def _models_at(endpoint: Endpoint, key: str | None, *, client: str) -> list[str]:
-    """Return the names that it lists; none where it does not say."""
-    try:
-        told = answer_of(f"{endpoint.root}/v1/models", _LISTED_IN_S, key, by_proxy=goes_by_proxy(client))
-        return [name for entry in json.loads(told)["data"] if isinstance(name := entry["id"], str) and name]
-    except urllib.error.HTTPError as error:
-        error.close()
-        return []
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return []
 
 
 def _refusal(endpoint: Endpoint, spec: LoadSpec, key: str | None) -> Refusal | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import http.client
 import json
 import urllib.error
@@ -11,7 +10,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from loadgen.answers.words import http_error_words
-from loadgen.planning.payload import Endpoint
+from loadgen.planning.payload import Endpoint, authorization
 from server.engines.asking import read_answer
 
 _LONGEST_WORDS = 400
@@ -39,12 +38,30 @@ def answer_to(
         urllib.error.HTTPError: it answers with a status of 400 or above.
         OSError: it does not answer, or not in time.
     """
-    headers = {"Content-Type": "application/json"}
-    if key or endpoint.credentials:
-        basic = base64.b64encode((endpoint.credentials or "").encode()).decode()
-        headers["Authorization"] = f"Bearer {key}" if key else f"Basic {basic}"
+    headers = {"Content-Type": "application/json", **_credentials(endpoint, key)}
     request = urllib.request.Request(url_of(endpoint), json.dumps(body).encode(), headers)  # noqa: S310 -- http(s)
     return read_answer(request, timeout_s, by_proxy=goes_by_proxy(client))
+
+
+def models_listed(
+    endpoint: Endpoint, key: str | None, timeout_s: float, *, client: str = "auto"
+) -> list[str]:
+    """Return the models that the endpoint's server lists, asked as by ``answer_to``; none where it does not say."""
+    url, headers = f"{endpoint.root}/v1/models", _credentials(endpoint, key)
+    request = urllib.request.Request(url, headers=headers)  # noqa: S310 -- http(s)
+    try:
+        told, _ = read_answer(request, timeout_s, by_proxy=goes_by_proxy(client))
+        return [name for entry in json.loads(told)["data"] if isinstance(name := entry["id"], str) and name]
+    except urllib.error.HTTPError as error:
+        error.close()
+        return []
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return []
+
+
+def _credentials(endpoint: Endpoint, key: str | None) -> dict[str, str]:
+    value = authorization(endpoint, key)
+    return {} if value is None else {"Authorization": value}
 
 
 def refusal_of(

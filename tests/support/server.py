@@ -74,6 +74,8 @@ class TruthServer:
     tls: ssl.SSLContext | None = None
     models: tuple[str, ...] | None = None
     """What /v1/models lists; None: there is no such page. It is no request that ``asked`` counts."""
+    models_asked_by: list[str | None] = field(default_factory=list, init=False)
+    """With which credentials it was asked for these."""
 
     @property
     def url(self) -> str:
@@ -132,6 +134,7 @@ class TruthServer:
         head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
         headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in head[1:-2])}
         if head[0].startswith("GET "):
+            self.models_asked_by.append(headers.get("authorization"))
             writer.write(self._listed())
             return True
         body = json.loads(await reader.readexactly(int(headers["content-length"])))

@@ -98,6 +98,17 @@ def test_a_model_that_the_endpoint_neither_lists_nor_serves_is_refused_before_th
         assert CliRunner().invoke(app, [*arguments, "--model", "alias"]).exit_code == 0
 
 
+@pytest.mark.parametrize("key", [None, "k"])
+def test_models_are_asked_for_with_the_credentials_of_the_load(key: str | None) -> None:
+    with TruthServer(refuse, models=("m",)) as server:
+        url = server.url.replace("://", "://who:what@")
+        with pytest.raises(UsageError, match="refuses the model n") as refused:
+            refuse_unknown_model(make_spec(url, closed(1), model="n"), key)
+        expected = "Bearer k" if key else "Basic d2hvOndoYXQ="
+        assert (server.models_asked_by, server.asked[0].headers["authorization"]) == ([expected], expected)
+        assert "what" not in str(refused.value)
+
+
 @pytest.mark.parametrize(
     ("status", "words", "refused"),
     [
