@@ -75,6 +75,23 @@ def test_nothing_completed_is_exit_code_1_and_says_why_everywhere(tmp_path: Path
     assert "no request was completed" in said
 
 
+def test_errors_say_how_many_of_them_were_measured_where_others_failed_alike() -> None:
+    table = failed(*[("http_error", 404, "no such model")] * 3)
+    roles = pa.array(["warmup", "measured", "filler"], table["role"].type)
+    table = table.set_column(table.schema.get_field_index("role"), "role", roles)
+    told = first_errors(table)
+    assert [(kind["count"], kind["measured"]) for kind in told] == [(3, 1)]
+    audit = {"resent": 0, "hard_stops": 0}
+    summary = {
+        "metrics": {"completed_requests": 0},
+        "audit": audit,
+        "first_errors": told,
+        "gave_up": None,
+        "invalid": [],
+    }
+    assert remarks(summary)[0] == "3 requests, 1 of them measured: http_error (HTTP 404): no such model"
+
+
 def refuse(asked: Asked) -> Answer:
     """As vLLM answers who names another model than ``m``, or another path."""
     if asked.path.startswith("/v1/") and asked.body["model"] in ("m", "alias"):
@@ -133,12 +150,12 @@ def test_a_folder_in_which_nothing_was_completed_is_used_again_and_no_other(tmp_
     out = tmp_path / "out"
     with TruthServer(refuse) as server:
         arguments = [
-            "load", "--model", "m", "--single-stream", "--requests", "2", "--warmup", "0.01", "--out", str(out),
+            "load", "--model", "m", "--single-stream", "--requests", "2", "--warmup", "0", "--out", str(out),
         ]  # fmt: skip
         failed = CliRunner().invoke(app, [*arguments, "--url", f"{server.url}/v2"])
         assert failed.exit_code == 1
         said = " ".join(failed.stderr.split())
-        assert "2 of them measured: http_error (HTTP 404): " in said
+        assert "2 requests: http_error (HTTP 404): " in said
         assert f"(asked: {server.url}/v2/v1/completions)" in said
         (out / "mine.txt").touch()
         done = CliRunner().invoke(app, [*arguments, "--url", server.url])
