@@ -22,7 +22,6 @@ from analysis.cells.rows import Row
 from analysis.cells.run_cells import Progress, cells_of_run
 from analysis.cells.run_tables import RunTables
 from analysis.cells.tabulate import InvalidCell
-from analysis.collector import cycles_left_alone
 from analysis.contrasts.accuracy import accuracy_contrast_rows
 from analysis.contrasts.drift import drift_rows, drifted_in
 from analysis.contrasts.interference import METRICS as COMPARED
@@ -39,6 +38,7 @@ from analysis.validity.reasons import OLDER_GRADER
 from configs.loads import is_probe
 from starwatt_errors import TraceError
 from traces.atomic import atomic_path, write_parquet
+from traces.cycles import cycles_left_alone
 from traces.layout import CellKey, RunDir, board_of
 from traces.parquet import with_column
 from traces.schemas import SCHEMA_VERSION

@@ -15,9 +15,10 @@ import signal
 import sys
 from pathlib import Path
 
-from traces.lean import importing_what_stays, keep_pandas_out
+from traces.cycles import cycles_left_alone
+from traces.lean import keep_pandas_out
 
-with importing_what_stays():
+with cycles_left_alone():
     import uvloop
 
     from loadgen.clients.addresses import raise_descriptor_limit

@@ -1,25 +1,10 @@
-"""Keep a process that runs beside a measured engine small, and its start short."""
+"""Keep a process that runs beside a measured engine small."""
 
 from __future__ import annotations
 
-import gc
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
-
-
-@contextmanager
-def importing_what_stays() -> Iterator[None]:
-    """Look for no reference cycles meanwhile: a tenth of what importing takes, and modules do not go away."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
 
 
 def keep_pandas_out() -> None:

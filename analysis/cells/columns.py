@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from analysis.arrays import Ints
 from analysis.cells.rows import Row
-from analysis.collector import cycles_left_alone
+from traces.cycles import cycles_left_alone
 
 _BETWEEN = "\x1f"
 """In no code of a reason."""

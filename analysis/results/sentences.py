@@ -168,7 +168,10 @@ def significant(value: float | None, digits: int = 3) -> str:
 
 
 def with_bounds(value: float | None, lo: float | None, hi: float | None, *, level: str = "") -> str:
-    """Write ``3.4 (3.1 to 4.2)``, with ``level`` before the interval; the value alone without one, or of one point."""
+    """Write ``3.4 (3.1 to 4.2)``, with ``level`` before the interval.
+
+    The value stands alone where there is no interval, or it is a single point.
+    """
     text = significant(value)
     return (
         text

@@ -25,7 +25,7 @@ from typing import Any, NoReturn
 
 from pydantic import ValidationError
 
-from traces.lean import importing_what_stays
+from traces.cycles import cycles_left_alone
 
 _GROUPS = ("CacheConfig", "SchedulerConfig", "AttentionConfig")
 """Groups of vLLM's parser whose arguments mean the same for every decoder-only model."""
@@ -181,7 +181,7 @@ def main() -> int:
     """Answer a job."""
     job, out = Path(sys.argv[1]), Path(sys.argv[2])
     asked = json.loads(job.read_text(encoding="utf-8"))
-    with importing_what_stays():
+    with cycles_left_alone():
         probe = opened()
     answers = [probe.refusal(question["args"], question["flags"]) for question in asked]
     out.write_text(json.dumps(answers), encoding="utf-8")

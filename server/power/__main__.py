@@ -16,9 +16,10 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-from traces.lean import importing_what_stays, keep_pandas_out
+from traces.cycles import cycles_left_alone
+from traces.lean import keep_pandas_out
 
-with importing_what_stays():
+with cycles_left_alone():
     from configs.meters import Meters
     from server.power.claim import claimed
     from server.power.meter import Meter

@@ -108,3 +108,15 @@ def test_blocks_that_are_all_equal_have_a_ratio_and_no_interval_of_zero_width(
     assert mean.ratio == pytest.approx(values[0] / 2)
     assert (mean.lo, mean.hi, mean.p, mean.minimum_detectable) == (None, None, None, None)
     assert mean.reasons == ("blocks_agree",)
+
+
+def test_welch_holds_its_coverage_where_the_two_runs_spread_differently() -> None:
+    rng = np.random.default_rng(20)
+    held = 0
+    for _ in range(2000):
+        values, references = np.exp(rng.normal(0.3, 0.05, 3)), np.exp(rng.normal(0.1, 0.01, 6))
+        ratio = unpaired_ratio(list(values), list(references))
+        assert ratio.lo is not None
+        assert ratio.hi is not None
+        held += ratio.lo <= np.exp(0.2) <= ratio.hi
+    assert 0.93 <= held / 2000 <= 0.97

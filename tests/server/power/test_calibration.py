@@ -13,10 +13,11 @@ import numpy as np
 import pynvml
 import pytest
 
+from server.power.calibration import calibrate as calibration
 from server.power.calibration.calibrate import calibrate
 from server.power.calibration.calibrate import words as calibration_words
 from server.power.calibration.response import Floats, response, update_period
-from tests.golden.nvml.world import BoardModel, GoldenBoards
+from tests.golden.nvml.world import LOST, BoardModel, GoldenBoards
 from tests.golden.power_worlds import PowerWorld, bursts
 from tests.golden.sensors import SENSORS, SensedWorld, SensorModel
 from tests.server.power.conftest import A, B, golden_boards
@@ -146,3 +147,14 @@ def test_with_a_load_to_switch_window_and_lag_are_found_through_the_real_library
         assert board[channel]["window_s"] == pytest.approx(window_s, rel=0.2)
         assert board[channel]["lag_s"] == pytest.approx(0.03, abs=0.02)
     assert board["energy_j"]["step_s"] == pytest.approx(0.1, rel=0.05)
+
+
+def test_a_board_that_fails_under_calibration_costs_the_others_nothing(
+    nvml_here: GoldenBoards, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nvml_here.strike("fields", LOST, board=0, after_calls=6)
+    monkeypatch.setattr(calibration, "WATCH_S", 0.3)
+    measured = calibrate()
+    assert f"GPU 0 ({A}): nvmlDeviceGetFieldValues: GPU is lost" in measured["devices"][A]["reasons"]["board"]
+    assert measured["devices"][B]["idle_w"] == 150.0
+    assert any("GPU is lost" in line for line in calibration_words(measured))

@@ -15,7 +15,6 @@ import pytest
 
 from configs.meters import Meters
 from server.engines import hardware
-from server.power.calibration import calibrate as calibration
 from server.power.calibration.calibrate import calibrate
 from server.power.meter import Reading
 from server.power.meters import available_sources, boards_left_out, choose_sources, open_meters
@@ -352,17 +351,6 @@ def test_a_beginning_that_several_share_and_a_mig_instance_are_told(
         NvmlError, match="MIG-4f2e is a MIG instance, and power is known of whole boards alone"
     ):
         visible_gpus()
-
-
-def test_a_board_that_fails_under_calibration_costs_the_others_nothing(
-    nvml_here: GoldenBoards, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    nvml_here.strike("fields", LOST, board=0, after_calls=6)
-    monkeypatch.setattr(calibration, "WATCH_S", 0.3)
-    measured = calibrate()
-    assert f"GPU 0 ({A}): nvmlDeviceGetFieldValues: GPU is lost" in measured["devices"][A]["reasons"]["board"]
-    assert measured["devices"][B]["idle_w"] == 150.0
-    assert any("GPU is lost" in line for line in calibration.words(measured))
 
 
 @pytest.mark.parametrize("offers", [INSTANT, AVERAGE, 0])
