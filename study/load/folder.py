@@ -35,7 +35,10 @@ def take(out: Path) -> None:
 
 
 def _came_to_nothing(folder: Path) -> bool:
-    """Say whether it is a load test, or several, without one completed request, and holds nothing else."""
+    """Say whether it is a load test, or several, without one completed request, and holds nothing else.
+
+    Prompts of a person's own are something else: nobody can tell here whether they are kept elsewhere too.
+    """
     if (folder / SUMMARY).is_file():
         run = RunDir(folder)
         own = {
@@ -46,9 +49,7 @@ def _came_to_nothing(folder: Path) -> bool:
             run.table("cells").parent.name,
             run.report.name,
         }
-        others = {
-            path.name for path in folder.iterdir() if path.stem not in ("requests", "schedule", "prompts")
-        }
+        others = {path.name for path in folder.iterdir() if path.stem not in ("requests", "schedule")}
         return _completed(folder / SUMMARY) == 0 and others <= own
     tests = [path for path in folder.iterdir() if path.name not in _OF_SEVERAL]
     return bool(tests) and all(path.is_dir() and _came_to_nothing(path) for path in tests)

@@ -157,10 +157,11 @@ def test_a_folder_in_which_nothing_was_completed_is_used_again_and_no_other(tmp_
         said = " ".join(failed.stderr.split())
         assert "2 requests: http_error (HTTP 404): " in said
         assert f"(asked: {server.url}/v2/v1/completions)" in said
-        (out / "mine.txt").touch()
-        done = CliRunner().invoke(app, [*arguments, "--url", server.url])
-        assert "is not empty" in str(done.exception)
-        (out / "mine.txt").unlink()
+        for mine in ("mine.txt", "prompts.jsonl"):
+            (out / mine).touch()
+            done = CliRunner().invoke(app, [*arguments, "--url", server.url])
+            assert "is not empty" in str(done.exception)
+            (out / mine).unlink()
         assert CliRunner().invoke(app, [*arguments, "--url", server.url]).exit_code == 0
         done = CliRunner().invoke(app, [*arguments, "--url", server.url])
         assert "is not empty" in str(done.exception)
